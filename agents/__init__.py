@@ -1,0 +1,1 @@
+"""Agents: long-lived workers that turn directives into attempts."""

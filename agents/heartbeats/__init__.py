@@ -1,0 +1,1 @@
+"""Heartbeats: rules that watch agents and the team and intervene."""

@@ -1,0 +1,50 @@
+"""What an evaluator promises."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness.attempt import Verdict
+from harness.ids import AttemptId
+
+
+class Submission(Protocol):
+    """A recorded tree. What is evaluated comes from the record, never from a workspace."""
+
+    @property
+    def tree(self) -> str:
+        """Hash of the tree."""
+        ...
+
+    def write_to(self, folder: Path) -> None:
+        """Write the files into an empty folder. Blocking: called in a pool."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """One attempt to be scored. `seed` makes repeats of noisy tasks reproducible."""
+
+    attempt: AttemptId
+    submission: Submission
+    seed: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Evaluator(Protocol):
+    """Scores submissions of one task.
+
+    **Trust**: the candidate's code and the judge's never share a process, a uid's writable folder
+    or the private data. **Errors**: what the candidate does is a verdict; `evaluate` retries
+    infrastructure failures within bounds and then answers `sandbox_lost` or `evaluator_error`.
+    **Concurrency**: `evaluate` may be called side by side; bounding is the pool's duty.
+    """
+
+    async def evaluate(self, job: EvaluationJob) -> Verdict:
+        """Score one submission. Raises nothing but `asyncio.CancelledError`."""
+        ...
+
+    async def close(self) -> None:
+        """End the sandboxes it keeps. May be called twice."""
+        ...

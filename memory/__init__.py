@@ -1,0 +1,1 @@
+"""Memory: what was learnt, where it came from, and what it was worth."""

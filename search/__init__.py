@@ -1,0 +1,1 @@
+"""Search: which attempt to expand next, with which operator and references."""

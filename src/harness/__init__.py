@@ -1,0 +1,1 @@
+"""harness: a team of coding agents improves whatever has a score."""

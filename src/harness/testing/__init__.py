@@ -1,0 +1,1 @@
+"""Shipped contract suites and the scripted model endpoint; needs the extra `testing`."""

@@ -1,0 +1,1 @@
+"""Tasks: what is to be improved, and the formats they come in."""

@@ -1,0 +1,148 @@
+"""The native task format: the models behind `task.yaml` and the loaded `Task`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.attempt import Direction
+
+Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class ReferenceValue(BaseModel):
+    """A score somebody published, and where."""
+
+    model_config = Strict
+
+    value: float
+    """The score, in the task's own unit."""
+    source: str = Field(min_length=1)
+    """Paper, repository or person it comes from."""
+
+
+class SubmissionSpec(BaseModel):
+    """Which files of the work tree are submitted. Patterns as in `.gitignore`, `/`-separated."""
+
+    model_config = Strict
+
+    include: list[str] = Field(default_factory=lambda: ["**"], min_length=1)
+    """Patterns of files that are part of a submission."""
+    exclude: list[str] = Field(default_factory=list[str])
+    """Patterns of files that are not, beside caches, virtual environments and `.git`."""
+    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    """Size of a submission in bytes."""
+    max_files: int = Field(default=5_000, ge=1)
+    """Number of files in a submission."""
+
+
+class EvaluatorSpec(BaseModel):
+    """How a submission is scored: `produce` runs the candidate, `judge` scores what it wrote."""
+
+    model_config = Strict
+
+    kind: Literal["answer"] = "answer"
+    """`answer`: the candidate's command writes files, the judge reads them."""
+    produce: list[str] = Field(min_length=1)
+    """Command and arguments, run in the submission's folder without private data."""
+    outputs: list[str] = Field(min_length=1)
+    """Files the command must write, relative to the submission's folder."""
+    judge: str = Field(pattern=r"^[\w./-]+\.py:[A-Za-z_]\w*$")
+    """`file.py:function` below `evaluator/`; called with (outputs, private, seed)."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """Wall-clock limit of `produce` in seconds."""
+    judge_timeout_s: float = Field(default=60.0, gt=0)
+    """Wall-clock limit of `judge` in seconds."""
+    max_output_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
+    """Bytes of all output files together, and of standard output and error together."""
+    repeats: int = Field(default=1, ge=1, le=100)
+    """Evaluations per attempt with different seeds; the score is their median."""
+
+
+class TaskLimits(BaseModel):
+    """Resources of one *produce*."""
+
+    model_config = Strict
+
+    cpus: float = Field(default=1.0, gt=0)
+    """CPU cores."""
+    memory: str = Field(default="2GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB)$")
+    """Memory, for instance `512MiB` or `2GiB`."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs leased for each evaluation."""
+    pids: int = Field(default=256, ge=8)
+    """Processes and threads alive at once."""
+
+
+class EnvironmentSpec(BaseModel):
+    """What candidate and judge need beside Python's standard library."""
+
+    model_config = Strict
+
+    image: str | None = None
+    """Docker image for this task; None is the harness's base image."""
+    python: list[str] = Field(default_factory=list[str])
+    """Requirements as for pip; the base image has numpy, scipy and scikit-learn."""
+
+
+class BudgetSpec(BaseModel):
+    """What `harness launch` takes when no budget is given; the first used up ends the run."""
+
+    model_config = Strict
+
+    evaluations: int | None = Field(default=100, ge=1)
+    """Evaluations, the seed's included."""
+    hours: float | None = Field(default=None, gt=0)
+    """Wall time in hours."""
+
+
+class TaskFile(BaseModel):
+    """The content of `task.yaml`."""
+
+    model_config = Strict
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Lower-case letters, digits and underscores."""
+    description: str = Field(min_length=1)
+    """What the agents are told. Markdown."""
+    direction: Direction
+    """Whether a higher or a lower score is better."""
+    baseline: ReferenceValue | None = None
+    """What a simple solution reaches."""
+    best_known: ReferenceValue | None = None
+    """The best published score."""
+    target: float | None = None
+    """The run ends when this score is reached."""
+    submission: SubmissionSpec = Field(default_factory=SubmissionSpec)
+    evaluator: EvaluatorSpec
+    limits: TaskLimits = Field(default_factory=TaskLimits)
+    environment: EnvironmentSpec = Field(default_factory=EnvironmentSpec)
+    budget: BudgetSpec = Field(default_factory=BudgetSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A validated task folder.
+
+    `seed`, `evaluator` and `private` are folders; `private` and `knowledge` may be None. `hash`
+    covers task.yaml, seed and evaluator; `private_hash` what is private (by path, size and
+    content), so that a resumed run can tell whether they changed.
+    """
+
+    file: TaskFile
+    folder: Path
+    seed: Path
+    evaluator: Path
+    private: Path | None
+    knowledge: Path | None
+    hash: str
+    private_hash: str | None
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def direction(self) -> Direction:
+        return self.file.direction
