@@ -106,7 +106,7 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to a submission: the attempt and its verdict (a duplicate gets the earlier one)."""
+    """The answer to a submission: the attempt and its verdict (a duplicate's is the first)."""
 
     attempt: Attempt
     verdict: Verdict

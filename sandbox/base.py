@@ -73,7 +73,7 @@ class SandboxSpec:
 
 
 class ExecEnd(StrEnum):
-    """Why a command ended, by what the harness observed, never by its exit code alone."""
+    """Why a command ended, by what the harness observed, not by its exit code alone."""
 
     EXITED = "exited"
     TIMEOUT = "timeout"
@@ -199,7 +199,7 @@ class SandboxProvider(Protocol):
 
     @property
     def owner(self) -> tuple[int, int] | None:
-        """uid and gid that own the files of writable mounts on the host; None: the harness's own."""
+        """uid and gid that own writable mounts' files on the host; None: the harness's own."""
         ...
 
     async def describe(self) -> Capabilities:

@@ -15,7 +15,8 @@ class Directive:
     """What an agent is asked to do next.
 
     `number` counts the directives of a run from 1; `base` is the attempt whose tree the workspace
-    is put on, `references` are attempts to take from; `reason` is one sentence for people and models.
+    is put on, `references` are attempts to take from; `reason` is one sentence for people and
+    models.
     """
 
     number: int
