@@ -1,0 +1,77 @@
+"""Behaviours of the scripted endpoint: functions of the request alone, so they need no state.
+
+They stand in for a model where a whole run is tried without one; they know the tools, no task.
+"""
+
+import json
+from collections.abc import Mapping
+
+from harness.testing.endpoint import Behaviour, JsonObject, Reply, Request, text, tool_call
+
+FACTORS = (1.1, 1.05, 1.02, 1.01, 1.005, 1.002, 0.99)
+"""What `improver` multiplies by, in turn."""
+
+_SCALE = r"""
+import pathlib, re, sys
+factor = float(sys.argv[1])
+number = r"[-+]?\d+\.\d*(?:[eE][-+]?\d+)?"
+row = re.compile(r"([(\[]\s*(?:[-+]?[\d.eE+-]+\s*,\s*)+)(" + number + r")(\s*,?\s*[)\]])")
+changed = 0
+for path in sorted(pathlib.Path(".").rglob("*.py")):
+    source = path.read_text(encoding="utf-8")
+    edited, count = row.subn(
+        lambda found: found[1] + repr(float(found[2]) * factor) + found[3], source
+    )
+    if count:
+        path.write_text(edited, encoding="utf-8")
+        changed += count
+print(f"scaled the last number of {changed} rows by {factor}")
+""".strip()
+
+
+def _directive(messages: list[JsonObject]) -> tuple[int, list[JsonObject]]:
+    """How many directives the messages hold, and what came after the last one.
+
+    Heartbeats and reminders are user messages too: a directive is told by its heading.
+    """
+    starts = [
+        index
+        for index, message in enumerate(messages)
+        if message["role"] == "user" and str(message["content"]).startswith("# Directive")
+    ]
+    return len(starts), messages[starts[-1] + 1 :] if starts else []
+
+
+def improver(request: Request) -> Reply:
+    """Scales the last column of literal tables of numbers in the workspace, then submits.
+
+    One directive: `bash ls`, `bash` (the scaling), `submit`, `memory_note`, an answer in words.
+    """
+    count, since = _directive(request.messages)
+    done = sum(message["role"] == "assistant" for message in since)
+    salt = sum(len(str(message.get("content"))) for message in request.messages[:2])
+    factor = FACTORS[(count + salt) % len(FACTORS)]
+    if done == 0:
+        return tool_call("bash", command="ls")
+    if done == 1:
+        return tool_call("bash", command=f"python3 - {factor} <<'EOF'\n{_SCALE}\nEOF")
+    if done == 2:
+        return tool_call("submit", title=f"scale the last column by {factor}")
+    if done == 3:
+        result = str(since[-1].get("content", ""))[:300]
+        return tool_call("memory_note", title=f"factor {factor}", text=result or "no answer")
+    return text(f"Tried the factor {factor}.")
+
+
+def idle(request: Request) -> Reply:
+    """Never calls a tool."""
+    return text("I have nothing to do.")
+
+
+def echo(request: Request) -> Reply:
+    """Answers with the last message."""
+    return text(json.dumps(request.messages[-1]) if request.messages else "")
+
+
+BEHAVIOURS: Mapping[str, Behaviour] = {"improver": improver, "idle": idle, "echo": echo}
+"""By the name that `python -m harness.testing.endpoint --behaviour` takes."""

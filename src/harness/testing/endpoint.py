@@ -1,0 +1,368 @@
+"""An OpenAI-compatible HTTP server on loopback that plays a script or a function of the request.
+
+Tests and trials of the `llm` agent go through the real client over real HTTP to it:
+
+    with ScriptedEndpoint([tool_call("bash", command="ls"), text("done")]) as endpoint:
+        client = AsyncOpenAI(base_url=endpoint.url, api_key="any")
+
+`python -m harness.testing.endpoint --behaviour improver` runs it as a command.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self, cast
+from urllib.parse import urlsplit
+
+JsonObject = dict[str, Any]
+
+MODEL_NAME = "scripted"
+EMBEDDING_DIMENSIONS = 64
+_CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it came in. `number` counts those to the same path from 1."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: JsonObject
+    number: int
+
+    @property
+    def messages(self) -> list[JsonObject]:
+        """The chat messages; empty when the body has none."""
+        return cast(list[JsonObject], self.body.get("messages", []))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `body` is sent as JSON, `raw` instead of it as it is.
+
+    `prompt_tokens` and `completion_tokens` are estimated (4 characters each) when None.
+    `delay_s` is waited first; `drop` closes the connection without an answer.
+    """
+
+    status: int = 200
+    body: JsonObject = field(default_factory=dict[str, Any])
+    raw: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    delay_s: float = 0.0
+    drop: bool = False
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+Behaviour = Callable[[Request], Reply]
+Call = tuple[str, Mapping[str, Any] | str]
+"""Tool name and arguments; a string is sent as it is, so that it may be no JSON."""
+
+
+def _completion(message: JsonObject, finish_reason: str) -> Reply:
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    return Reply(body={"object": "chat.completion", "choices": [choice]})
+
+
+def text(content: str) -> Reply:
+    """An answer in words, without a tool call."""
+    return _completion({"role": "assistant", "content": content}, "stop")
+
+
+def tool_calls(*calls: Call, content: str | None = None, ids: Sequence[str] = ()) -> Reply:
+    """An answer with several tool calls; `ids` overrides the unique ones the server makes."""
+    made: list[JsonObject] = []
+    for index, (name, arguments) in enumerate(calls):
+        encoded = arguments if isinstance(arguments, str) else json.dumps(dict(arguments))
+        made.append(
+            {
+                "id": ids[index] if index < len(ids) else None,
+                "type": "function",
+                "function": {"name": name, "arguments": encoded},
+            }
+        )
+    message: JsonObject = {"role": "assistant", "content": content, "tool_calls": made}
+    return _completion(message, "tool_calls")
+
+
+def tool_call(tool: str, /, **arguments: Any) -> Reply:
+    """An answer that calls one tool."""
+    return tool_calls((tool, arguments))
+
+
+def refusal(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> Reply:
+    """An error in the format of the OpenAI API."""
+    body: JsonObject = {"error": {"message": message, "type": "error", "code": status}}
+    return Reply(status=status, body=body, headers=headers or {})
+
+
+def rate_limited(retry_after: float | str | None = None) -> Reply:
+    """429; `retry_after` in seconds, or an HTTP date."""
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return refusal(429, "rate limit reached", headers=headers)
+
+
+def server_error(status: int = 500) -> Reply:
+    """A failure of the server, 500 by default."""
+    return refusal(status, "the server had an error")
+
+
+def malformed_json() -> Reply:
+    """200 with a body that is cut off."""
+    return Reply(raw=b'{"object": "chat.completion", "choices": [{"index": 0, "mess')
+
+
+def empty_choices() -> Reply:
+    """200 with no choice in it (billed all the same)."""
+    return Reply(body={"object": "chat.completion", "choices": []})
+
+
+def slow(seconds: float, then: Reply) -> Reply:
+    """`then`, after a wait."""
+    return replace(then, delay_s=seconds)
+
+
+def dropped() -> Reply:
+    """The connection is closed without an answer."""
+    return Reply(drop=True)
+
+
+def embedding(content: str, dimensions: int = EMBEDDING_DIMENSIONS) -> list[float]:
+    """Unit vector of `content`: its words hashed into `dimensions`; equal texts, equal vectors."""
+    vector = [0.0] * dimensions
+    for word in content.lower().split() or [""]:
+        digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
+        number = int.from_bytes(digest, "big")
+        vector[number % dimensions] += 1.0 if number >> 63 else -1.0
+    norm = sum(value * value for value in vector) ** 0.5
+    return [value / norm for value in vector] if norm else [1.0] + [0.0] * (dimensions - 1)
+
+
+class _Script:
+    """Plays replies in order, each once."""
+
+    def __init__(self, replies: Sequence[Reply]) -> None:
+        self._replies = list(replies)
+        self._played = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Reply:
+        with self._lock:
+            if self._played == len(self._replies):
+                return refusal(400, f"the script has ended after {self._played} replies")
+            self._played += 1
+            return self._replies[self._played - 1]
+
+
+class ScriptedEndpoint:
+    """The server. A context manager: listens on `url` while entered.
+
+    Args:
+        behaviour: Replies to play in order (400 when they are used up), or a function of the
+            request, called from the server's threads.
+        key: When given, requests with another bearer token are answered with 401.
+        model: The one model name that exists; others are answered with 404. None: any name.
+        port: 0 for a free one.
+    """
+
+    def __init__(
+        self,
+        behaviour: Sequence[Reply] | Behaviour,
+        *,
+        key: str | None = None,
+        model: str | None = None,
+        port: int = 0,
+    ) -> None:
+        self.requests: list[Request] = []
+        self._behaviour = behaviour if callable(behaviour) else _Script(behaviour)
+        self._key = key
+        self._model = model
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._server = _Server(("127.0.0.1", port), self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """Base address for a client, ending in `/v1`."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    @property
+    def chats(self) -> list[Request]:
+        """Requests to `/v1/chat/completions` so far."""
+        return [request for request in self.requests if request.path.endswith("/chat/completions")]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, path: str, headers: Mapping[str, str], body: JsonObject) -> Reply:
+        """The reply to one request; called by the server's threads."""
+        with self._lock:
+            number = 1 + sum(request.path == path for request in self.requests)
+            request = Request(path, headers, body, number)
+            self.requests.append(request)
+        return self._refuse(request) or self._route(request)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but no longer than the server lives."""
+        self._closing.wait(seconds)
+
+    def _refuse(self, request: Request) -> Reply | None:
+        if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
+            return refusal(401, "Incorrect API key provided")
+        wanted = request.body.get("model")
+        if self._model is not None and wanted is not None and wanted != self._model:
+            return refusal(404, f"The model {wanted!r} does not exist")
+        if request.body.get("stream"):
+            return refusal(400, "this endpoint does not stream")
+        return None
+
+    def _route(self, request: Request) -> Reply:
+        if request.path == "/v1/chat/completions":
+            return _finish(self._behaviour(request), request)
+        if request.path == "/v1/embeddings":
+            return _embeddings(request)
+        if request.path == "/v1/models":
+            models = [{"id": self._model or MODEL_NAME, "object": "model", "owned_by": "harness"}]
+            return Reply(body={"object": "list", "data": models})
+        return refusal(404, f"no such path: {request.path}")
+
+
+def _finish(reply: Reply, request: Request) -> Reply:
+    """Fill in what every completion has: identifiers and token counts."""
+    if reply.status != 200 or reply.raw is not None:
+        return reply
+    body = cast(JsonObject, json.loads(json.dumps(reply.body)))
+    stamp = hashlib.sha256(f"{time.time_ns()}:{request.number}".encode()).hexdigest()[:16]
+    for choice in body["choices"]:
+        for index, call in enumerate(choice["message"].get("tool_calls", [])):
+            call["id"] = call["id"] or f"call_{stamp}_{index}"
+    prompt = len(json.dumps(request.messages)) // _CHARACTERS_PER_TOKEN
+    completion = len(json.dumps(body["choices"])) // _CHARACTERS_PER_TOKEN
+    prompt = prompt if reply.prompt_tokens is None else reply.prompt_tokens
+    completion = completion if reply.completion_tokens is None else reply.completion_tokens
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": reply.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
+    }
+    model = request.body.get("model", MODEL_NAME)
+    head = {"id": f"chatcmpl-{stamp}", "created": int(time.time()), "model": model}
+    return replace(reply, body={**head, **body, "usage": usage})
+
+
+def _embeddings(request: Request) -> Reply:
+    given = request.body.get("input", [])
+    texts = [given] if isinstance(given, str) else [str(item) for item in given]
+    dimensions = int(request.body.get("dimensions", EMBEDDING_DIMENSIONS))
+    data: list[JsonObject] = []
+    for index, content in enumerate(texts):
+        vector: list[float] | str = embedding(content, dimensions)
+        if request.body.get("encoding_format") == "base64":
+            vector = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode("ascii")
+        data.append({"object": "embedding", "index": index, "embedding": vector})
+    tokens = sum(len(content) for content in texts) // _CHARACTERS_PER_TOKEN
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    model = request.body.get("model", MODEL_NAME)
+    return Reply(body={"object": "list", "data": data, "model": model, "usage": usage})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], endpoint: ScriptedEndpoint) -> None:
+        self.endpoint = endpoint
+        super().__init__(address, _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Headers and body leave in two writes; with Nagle's algorithm the second waits 40 ms.
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._serve({})
+
+    def do_POST(self) -> None:
+        data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        try:
+            body = json.loads(data)
+        except ValueError:
+            self._send(refusal(400, "the request's body is not JSON"))
+            return
+        self._serve(cast(JsonObject, body) if isinstance(body, dict) else {})
+
+    def _serve(self, body: JsonObject) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        endpoint = cast(_Server, self.server).endpoint
+        reply = endpoint.answer(urlsplit(self.path).path, headers, body)
+        if reply.delay_s:
+            endpoint.wait(reply.delay_s)
+        if reply.drop:
+            self.close_connection = True
+            return
+        self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        data = reply.raw if reply.raw is not None else json.dumps(reply.body).encode("utf-8")
+        try:
+            self.send_response(reply.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+        except ConnectionError:
+            self.close_connection = True  # the client gave up waiting
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Requests are recorded, not printed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the endpoint until it is interrupted; its address is the first line printed."""
+    from harness.testing.behaviours import BEHAVIOURS
+
+    parser = argparse.ArgumentParser(prog="python -m harness.testing.endpoint")
+    parser.add_argument("--behaviour", choices=sorted(BEHAVIOURS), default="improver")
+    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    parser.add_argument("--key", help="the API key to ask for; any by default")
+    options = parser.parse_args(arguments)
+    with ScriptedEndpoint(
+        BEHAVIOURS[options.behaviour], key=options.key, port=options.port
+    ) as endpoint:
+        sys.stdout.write(f"{endpoint.url}\n")
+        sys.stdout.flush()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The scripted endpoint itself, through the real client."""
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletion
+
+from harness.testing.endpoint import (
+    Reply,
+    Request,
+    ScriptedEndpoint,
+    dropped,
+    embedding,
+    empty_choices,
+    malformed_json,
+    rate_limited,
+    server_error,
+    slow,
+    text,
+    tool_call,
+    tool_calls,
+)
+
+
+def client(endpoint: ScriptedEndpoint, key: str = "any") -> openai.OpenAI:
+    return openai.OpenAI(base_url=endpoint.url, api_key=key, max_retries=0, timeout=5)
+
+
+def ask(endpoint: ScriptedEndpoint, key: str = "any", model: str = "m") -> ChatCompletion:
+    return client(endpoint, key).chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "hello"}]
+    )
+
+
+def test_plays_a_script_and_records_what_was_asked() -> None:
+    script = [text("hi"), tool_calls(("bash", {"command": "ls"}), ("bash", "{not json"))]
+    with ScriptedEndpoint(script) as endpoint:
+        first = ask(endpoint)
+        assert first.choices[0].message.content == "hi"
+        assert first.usage is not None
+        assert first.usage.prompt_tokens > 0
+        calls = ask(endpoint).choices[0].message.tool_calls
+        assert calls is not None
+        assert [call.function.arguments for call in calls if call.type == "function"] == [
+            '{"command": "ls"}',
+            "{not json",
+        ]
+        assert len({call.id for call in calls}) == 2
+        with pytest.raises(openai.BadRequestError, match="the script has ended after 2"):
+            ask(endpoint)
+        assert [request.number for request in endpoint.chats] == [1, 2, 3]
+        assert endpoint.chats[0].messages == [{"role": "user", "content": "hello"}]
+
+
+def test_failures_look_like_the_real_ones() -> None:
+    script = [rate_limited(2.5), server_error(503), dropped(), malformed_json(), empty_choices()]
+    with ScriptedEndpoint(script) as endpoint:
+        with pytest.raises(openai.RateLimitError) as limited:
+            ask(endpoint)
+        assert limited.value.response.headers["retry-after"] == "2.5"
+        with pytest.raises(openai.InternalServerError):
+            ask(endpoint)
+        with pytest.raises(openai.APIConnectionError):
+            ask(endpoint)
+        with pytest.raises(ValueError, match="Unterminated string"):
+            ask(endpoint)
+        assert ask(endpoint).choices == []
+
+
+def test_a_slow_answer_makes_the_client_give_up() -> None:
+    with ScriptedEndpoint([slow(30, text("late"))]) as endpoint:
+        hasty = client(endpoint).with_options(timeout=0.1)
+        with pytest.raises(openai.APITimeoutError):
+            hasty.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "hello"}]
+            )
+
+
+def test_key_and_model_are_checked_when_given() -> None:
+    def answer(request: Request) -> Reply:
+        return tool_call("bash", command=f"echo {len(request.messages)}")
+
+    with ScriptedEndpoint(answer, key="right", model="known") as endpoint:
+        with pytest.raises(openai.AuthenticationError):
+            ask(endpoint, "wrong")
+        with pytest.raises(openai.NotFoundError):
+            ask(endpoint, "right", "unknown")
+        assert ask(endpoint, "right", "known").choices[0].message.tool_calls
+        assert [model.id for model in client(endpoint, "right").models.list()] == ["known"]
+
+
+def test_embeddings_depend_on_the_words_only() -> None:
+    with ScriptedEndpoint([]) as endpoint:
+        answer = client(endpoint).embeddings.create(model="e", input=["a b", "b a"], dimensions=16)
+    first, second = (item.embedding for item in answer.data)
+    assert first == pytest.approx(second)
+    assert first == pytest.approx(embedding("a b", 16))
+    assert sum(value * value for value in first) == pytest.approx(1)
+
+
+def test_runs_as_a_command() -> None:
+    command = [sys.executable, "-m", "harness.testing.endpoint", "--behaviour", "idle"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            with urllib.request.urlopen(f"{url}/models") as answer:
+                assert b"scripted" in answer.read()
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{url}/nothing")
+        finally:
+            process.terminate()
