@@ -1,0 +1,150 @@
+"""Attempts in the store: submitted, started, judged; and what agents' calls returned."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from harness.attempt import UNFINISHED, Attempt, Operator, Status, Verdict
+from harness.errors import StoreError
+from harness.events import EventKind
+from harness.ids import AgentId, AttemptId, CommitHash, TreeHash
+from harness.run import rows
+from harness.run.database import Database
+
+
+class Candidate(NamedTuple):
+    """What is about to become an attempt."""
+
+    commit: CommitHash
+    tree: TreeHash
+    agent: AgentId
+    operator: Operator
+    parents: tuple[AttemptId, ...]
+    references: tuple[AttemptId, ...]
+    title: str
+    directive: int | None
+    detail: Mapping[str, Any]
+
+
+class AttemptTable:
+    """One row an attempt. No tree has two verdicts: a unique index of the database holds that."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def submit(self, candidate: Candidate, *, key: str | None) -> Attempt:
+        """Record a submission: queued, or a duplicate of the attempt that has this tree.
+
+        With `key`, the attempt is what that call of the agent returned, now and after a crash.
+        """
+        now = self._db.now()
+        with self._db.transaction() as db:
+            twin = db.execute(
+                "SELECT id FROM attempts WHERE tree = ? AND status NOT IN"
+                " ('duplicate', 'cancelled', 'sandbox_lost', 'evaluator_error')",
+                (candidate.tree,),
+            ).fetchone()
+            number = db.execute("SELECT COALESCE(MAX(id) + 1, 0) FROM attempts").fetchone()[0]
+            status = Status.DUPLICATE if twin else Status.QUEUED
+            db.execute(
+                "INSERT INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,?,?,?)",
+                (
+                    number,
+                    candidate.commit,
+                    candidate.tree,
+                    candidate.agent,
+                    candidate.operator.value,
+                    rows.dump(candidate.parents),
+                    rows.dump(candidate.references),
+                    candidate.title,
+                    status.value,
+                    now,
+                    twin["id"] if twin else None,
+                    candidate.directive,
+                    rows.dump(candidate.detail),
+                ),
+            )
+            if key is not None:
+                db.execute(
+                    "INSERT INTO effects VALUES (?,?,?)", (candidate.agent, key, str(number))
+                )
+            self._db.event(
+                EventKind.SUBMITTED,
+                agent=candidate.agent,
+                attempt=str(number),
+                data={"status": status.value, "tree": candidate.tree, "title": candidate.title},
+            )
+        return self.get(AttemptId(str(number)))
+
+    def start(self, attempt: AttemptId) -> None:
+        """The evaluation starts."""
+        with self._db.transaction() as db:
+            db.execute(
+                "UPDATE attempts SET status = ? WHERE id = ?", (Status.RUNNING.value, attempt)
+            )
+            self._db.event(EventKind.STARTED, attempt=attempt)
+
+    def verdict(self, attempt: AttemptId, verdict: Verdict) -> Attempt:
+        """Record the verdict.
+
+        Raises:
+            StoreError: When the attempt has one already.
+        """
+        now = self._db.now()
+        with self._db.transaction() as db:
+            changed = db.execute(
+                "UPDATE attempts SET status = ?, evaluated_at = ?, verdict = ?"
+                " WHERE id = ? AND status IN ('queued', 'running')",
+                (verdict.status.value, now, rows.dump(rows.verdict_json(verdict)), attempt),
+            ).rowcount
+            if changed != 1:
+                raise StoreError(f"attempt {attempt} has a verdict already")
+            self._db.event(
+                EventKind.VERDICT,
+                attempt=attempt,
+                data={"status": verdict.status.value, "score": verdict.score},
+            )
+        return self.get(attempt)
+
+    def requeue(self) -> list[Attempt]:
+        """Put every evaluation that a kill interrupted back into the queue, once."""
+        unfinished = [status.value for status in UNFINISHED]
+        with self._db.transaction() as db:
+            found = db.execute(
+                "SELECT id, status FROM attempts WHERE status IN (?, ?) ORDER BY id", unfinished
+            ).fetchall()
+            for row in found:
+                db.execute(
+                    "UPDATE attempts SET status = ? WHERE id = ?", (Status.QUEUED.value, row["id"])
+                )
+                self._db.event(
+                    EventKind.REQUEUED, attempt=str(row["id"]), data={"was": row["status"]}
+                )
+        return [self.get(AttemptId(str(row["id"]))) for row in found]
+
+    def get(self, attempt: AttemptId) -> Attempt:
+        """One attempt by id.
+
+        Raises:
+            KeyError: No such attempt.
+        """
+        row = self._db.read("SELECT * FROM attempts WHERE id = ?", (attempt,)).fetchone()
+        if row is None:
+            raise KeyError(f"no attempt {attempt}")
+        return rows.attempt_from(row)
+
+    def all(self) -> list[Attempt]:
+        """All attempts in order of submission."""
+        found = self._db.read("SELECT * FROM attempts ORDER BY id").fetchall()
+        return [rows.attempt_from(row) for row in found]
+
+    def effect(self, agent: AgentId, key: str) -> str | None:
+        """What the agent's call with this key returned."""
+        row = self._db.read(
+            "SELECT result FROM effects WHERE agent = ? AND key = ?", (agent, key)
+        ).fetchone()
+        return None if row is None else str(row["result"])
+
+    def remember_effect(self, agent: AgentId, key: str, result: str) -> None:
+        """Keep what the agent's call with this key returned; the first result stays."""
+        with self._db.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO effects VALUES (?,?,?)", (agent, key, result))

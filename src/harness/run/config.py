@@ -1,0 +1,168 @@
+"""The configuration of a run, and where its values come from.
+
+Flags > environment (`HARNESS_BUDGET__USD=20`) > `harness.yaml` > defaults. The parts define their
+own models; this composes them. The resolved configuration is saved in the run; secrets (API keys)
+are never part of it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.agents.base import AgentConfig
+from harness.agents.heartbeats.base import HeartbeatRule
+from harness.errors import ConfigurationError
+from harness.memory.base import MemoryConfig
+from harness.sandbox.config import SandboxConfig
+from harness.search.config import SearchConfig
+from harness.tasks.strict_yaml import key_name, read_model
+
+CONFIG_FILE = "harness.yaml"
+ENVIRONMENT_PREFIX = "HARNESS_"
+RESERVED_ENVIRONMENT = frozenset({"HARNESS_MEMORY", "HARNESS_REQUIRE_DOCKER", "HARNESS_CACHE"})
+
+
+class BudgetConfig(BaseModel):
+    """The first limit that is reached ends the run; all None: the task's own budget."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    evaluations: int | None = Field(default=None, ge=1)
+    """Evaluations, the seed's included; duplicates and failures of the evaluator do not count."""
+    hours: float | None = Field(default=None, gt=0)
+    """Wall time in hours, all sessions of the run together."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Tokens of all model calls, prompts included."""
+    usd: float | None = Field(default=None, gt=0)
+    """Money for model calls in US dollars."""
+
+    @property
+    def unlimited(self) -> bool:
+        return self == BudgetConfig()
+
+
+class EvaluatorConfig(BaseModel):
+    """How many evaluations run side by side."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slots: int | None = Field(default=None, ge=1)
+    """Evaluations at once; None: one for each CPU core."""
+
+
+class RunConfig(BaseModel):
+    """Everything about a run that is not the task."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agents: int = Field(default=4, ge=1, le=1024)
+    """Number of agents."""
+    seed: int = 0
+    """Seed of all random choices."""
+    runs_dir: str = "runs"
+    """Folder that holds the runs."""
+    target: float | None = None
+    """The run ends when this score is reached."""
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    agent: AgentConfig = Field(default_factory=AgentConfig)
+    evaluators: EvaluatorConfig = Field(default_factory=EvaluatorConfig)
+    heartbeats: list[HeartbeatRule] | None = None
+    """Rules; None: the built-in ones for agents with a model."""
+    memory: MemoryConfig = Field(default_factory=MemoryConfig)
+    sandbox: SandboxConfig = Field(default_factory=SandboxConfig)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+
+    @property
+    def slots(self) -> int:
+        return self.evaluators.slots or os.cpu_count() or 1
+
+    @property
+    def agent_kind(self) -> str:
+        """`auto` resolved: `llm` when a model is named, else `offline`."""
+        if self.agent.kind != "auto":
+            return self.agent.kind
+        return "llm" if self.agent.model.name else "offline"
+
+
+def load_config(
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> RunConfig:
+    """Merge the sources. `flags` maps dotted keys (`budget.usd`) to values; None means not given.
+
+    Raises:
+        ConfigurationError: Names the source, the key and the nearest valid key.
+    """
+    merged: dict[str, Any] = {}
+    path = file or Path(CONFIG_FILE)
+    if file is not None or path.is_file():
+        saved = read_model(path, RunConfig, ConfigurationError)
+        _merge(merged, saved.model_dump(exclude_unset=True))
+    from_environment = _environment(os.environ if environment is None else environment)
+    if from_environment:
+        _merge(merged, from_environment)
+        _validate(merged, "the environment")
+    for key, value in flags.items():
+        if value is not None:
+            _merge(merged, _nested(key.split("."), value))
+    return _validate(merged, "the flags")
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the resolved configuration as JSON."""
+    path.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_saved(path: Path) -> RunConfig:
+    """The configuration a run was launched with."""
+    return _validate(json.loads(path.read_text(encoding="utf-8")), str(path))
+
+
+def _validate(values: Mapping[str, Any], source: str) -> RunConfig:
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        key = key_name(problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            raise ConfigurationError(
+                f"{source}: unknown key {key!r}",
+                expected=f"one of {', '.join(RunConfig.model_fields)}, or a key within",
+                action="see docs/configuration.md for all keys",
+            ) from None
+        raise ConfigurationError(
+            f"{source}: {key!r} is {problem['input']!r}",
+            expected=problem["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
+            action=f"correct {key!r}",
+        ) from None
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in RESERVED_ENVIRONMENT:
+            keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            _merge(merged, _nested(keys, yaml.safe_load(value)))
+    return merged
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return cast(dict[str, Any], value)
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        existing = into.get(key)
+        if isinstance(existing, dict) and isinstance(value, Mapping):
+            _merge(cast(dict[str, Any], existing), cast(Mapping[str, Any], value))
+        else:
+            into[key] = value

@@ -1,0 +1,124 @@
+"""The run's store: its tables together, and what belongs to no table of its own."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.clock import Clock
+from harness.events import EventKind
+from harness.ids import AttemptId
+from harness.memory.base import LogOp, ShownRecord
+from harness.run import rows
+from harness.run.accounts import AccountTable
+from harness.run.attempts import AttemptTable
+from harness.run.database import Database
+from harness.run.directives import DirectiveTable
+from harness.run.interventions import InterventionTable
+
+
+class Command(NamedTuple):
+    """An entry of the inbox."""
+
+    id: int
+    command: str
+    arguments: Mapping[str, Any]
+
+
+class Store:
+    """`run.db` by subject; see `Database` for what it promises."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self.attempts = AttemptTable(database)
+        self.directives = DirectiveTable(database)
+        self.interventions = InterventionTable(database)
+        self.accounts = AccountTable(database)
+
+    @classmethod
+    def create(cls, folder: Path, clock: Clock, meta: Mapping[str, str]) -> "Store":
+        """A new store in an existing folder.
+
+        Raises:
+            StoreError: When there is one already.
+        """
+        return cls(Database.create(folder, clock, meta))
+
+    @classmethod
+    def open(cls, folder: Path, clock: Clock) -> "Store":
+        """An existing store.
+
+        Raises:
+            StoreError: Missing, damaged, or written by another version.
+        """
+        return cls(Database.open(folder, clock))
+
+    def close(self) -> None:
+        """Leave one self-contained file."""
+        self._db.close()
+
+    def memory_log(
+        self,
+        op: LogOp,
+        agent: str,
+        query: str,
+        records: tuple[ShownRecord, ...],
+        *,
+        attempt: AttemptId | None = None,
+        directive: int | None = None,
+    ) -> None:
+        """The run's own log of the memory, with the text of what was shown."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT INTO memory_log VALUES (NULL,?,?,?,?,?,?,?)",
+                (
+                    self._db.now(),
+                    op,
+                    agent,
+                    query,
+                    rows.shown_json(records),
+                    attempt,
+                    directive,
+                ),
+            )
+
+    def agent_states(self, states: Mapping[str, tuple[str, str, float]]) -> None:
+        """State, activity and since when (seconds since the epoch) of each agent."""
+        with self._db.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO agents VALUES (?,?,?,?)",
+                [(agent, *state) for agent, state in states.items()],
+            )
+
+    def take_commands(self) -> list[Command]:
+        """Commands of the inbox that have no answer yet."""
+        found = self._db.read(
+            "SELECT id, command, arguments FROM commands WHERE answer IS NULL ORDER BY id"
+        ).fetchall()
+        return [Command(row["id"], row["command"], json.loads(row["arguments"])) for row in found]
+
+    def answer(self, command: Command, answer: str) -> None:
+        """Answer a command and journal it."""
+        with self._db.transaction() as db:
+            db.execute(
+                "UPDATE commands SET answer = ?, answered_at = ? WHERE id = ?",
+                (answer, self._db.now(), command.id),
+            )
+            self._db.event(
+                EventKind.COMMAND,
+                data={"command": command.command, **command.arguments, "answer": answer},
+            )
+
+    def event(self, kind: EventKind, *, agent: str | None = None, **data: Any) -> None:
+        """Append to the journal."""
+        with self._db.transaction():
+            self._db.event(kind, agent=agent, data=data)
+
+    def meta(self) -> dict[str, str]:
+        """What was written at launch: ids, versions, where the private data lie."""
+        return {row["key"]: row["value"] for row in self._db.read("SELECT * FROM meta")}
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Change an entry of the meta data."""
+        with self._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
