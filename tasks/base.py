@@ -4,11 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from harness.attempt import Direction
 
+MIN_MEMORY_BYTES = 16 * 1024**2
+MAX_MEMORY_BYTES = 1024**5
+_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+
 Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+def _bytes(memory: str) -> int:
+    return int(float(memory[:-3]) * _UNITS[memory[-3:]])
 
 
 class ReferenceValue(BaseModel):
@@ -16,7 +24,7 @@ class ReferenceValue(BaseModel):
 
     model_config = Strict
 
-    value: float
+    value: float = Field(allow_inf_nan=False)
     """The score, in the task's own unit."""
     source: str = Field(min_length=1)
     """Paper, repository or person it comes from."""
@@ -74,6 +82,18 @@ class TaskLimits(BaseModel):
     pids: int = Field(default=256, ge=8)
     """Processes and threads alive at once."""
 
+    @field_validator("memory")
+    @classmethod
+    def _enough_memory(cls, memory: str) -> str:
+        if not MIN_MEMORY_BYTES <= _bytes(memory) < MAX_MEMORY_BYTES:
+            raise ValueError("between 16MiB and 1024TiB")
+        return memory
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory` in bytes."""
+        return _bytes(self.memory)
+
 
 class EnvironmentSpec(BaseModel):
     """What candidate and judge need beside Python's standard library."""
@@ -112,7 +132,7 @@ class TaskFile(BaseModel):
     """What a simple solution reaches."""
     best_known: ReferenceValue | None = None
     """The best published score."""
-    target: float | None = None
+    target: float | None = Field(default=None, allow_inf_nan=False)
     """The run ends when this score is reached."""
     submission: SubmissionSpec = Field(default_factory=SubmissionSpec)
     evaluator: EvaluatorSpec

@@ -1,0 +1,186 @@
+"""Loads task folders and the library that ships with the package."""
+
+import ast
+import difflib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from harness.errors import TaskError
+from harness.tasks.base import Task, TaskFile
+from harness.tasks.folder import files_below, hash_files
+from harness.tasks.strict_yaml import read_model
+
+TASK_FILE = "task.yaml"
+LIBRARY = Path(__file__).resolve().parent / "library"
+JUDGE_PARAMETERS = ("outputs", "private", "seed")
+
+
+def library() -> dict[str, Path]:
+    """Folder of each task that ships with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted(LIBRARY.glob(f"*/{TASK_FILE}"))}
+
+
+def load_task(reference: str | Path) -> Task:
+    """Load and validate a task: a library name, a folder, or the path of its task.yaml.
+
+    A library name wins over a folder of that name in the working directory; `./name` means the
+    folder.
+
+    Raises:
+        TaskError: Not found, or not a valid task; names file, key and what to do.
+    """
+    folder = _find(reference)
+    path = folder / TASK_FILE
+    file = read_model(path, TaskFile, TaskError)
+    seed = _part(folder, "seed", "the first solution: what agents start from")
+    evaluator = _part(folder, "evaluator", f"the judge, {file.evaluator.judge}")
+    seed_files = files_below(seed)
+    if not seed_files:
+        raise TaskError(
+            f"{seed} is empty",
+            expected="the files of a first solution that runs and scores",
+            action=f"put at least the program of evaluator.produce into {seed}",
+        )
+    _check_evaluator(path, file, seed, evaluator)
+    private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
+    hashed = [(TASK_FILE, path)]
+    hashed += [(f"seed/{name}", each) for name, each in seed_files]
+    hashed += [(f"evaluator/{name}", each) for name, each in files_below(evaluator)]
+    if knowledge is not None:
+        files_below(knowledge)
+    return Task(
+        file=file,
+        folder=folder,
+        seed=seed,
+        evaluator=evaluator,
+        private=private,
+        knowledge=knowledge,
+        hash=hash_files(hashed),
+        private_hash=None if private is None else hash_files(files_below(private)),
+    )
+
+
+def _find(reference: str | Path) -> Path:
+    known = library()
+    if isinstance(reference, str) and reference in known:
+        return known[reference]
+    folder = Path(reference).expanduser()
+    if folder.name == TASK_FILE and not folder.is_dir():
+        folder = folder.parent
+    if (folder / TASK_FILE).is_file():
+        return folder.resolve()
+    if folder.is_dir():
+        raise TaskError(
+            f"{folder} has no {TASK_FILE}",
+            expected=f"a task folder: {TASK_FILE}, seed/, evaluator/",
+            action="name the folder that holds it, or make one: harness task new NAME",
+        )
+    nearest = difflib.get_close_matches(str(reference), known, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise TaskError(
+        f"no task {str(reference)!r}: neither in the library nor a folder",
+        expected=f"a folder with {TASK_FILE}, or one of {', '.join(known) or '(empty library)'}",
+        action=f"{hint}harness task list shows what there is",
+    )
+
+
+def _part(folder: Path, name: str, what: str) -> Path:
+    part = folder / name
+    if part.is_dir():
+        return part
+    problem = "is a broken link" if part.is_symlink() else "is missing"
+    raise TaskError(
+        f"{part} {problem if not part.exists() else 'is not a folder'}",
+        expected=f"a folder {name}/ with {what}",
+        action=f"mkdir {part} and add the files; `harness task new` writes an example",
+    )
+
+
+def _optional(folder: Path, name: str) -> Path | None:
+    part = folder / name
+    return _part(folder, name, "files") if part.exists() or part.is_symlink() else None
+
+
+def _check_evaluator(path: Path, file: TaskFile, seed: Path, evaluator: Path) -> None:
+    for index, output in enumerate(file.evaluator.outputs):
+        _check_relative(path, f"evaluator.outputs[{index}]", output)
+    if len(set(file.evaluator.outputs)) != len(file.evaluator.outputs):
+        raise TaskError(
+            f"{path}: 'evaluator.outputs' names a file twice",
+            expected="each output once",
+            action="remove the repetition",
+        )
+    _check_produce(path, file.evaluator.produce, seed)
+    name, function = file.evaluator.judge.rsplit(":", 1)
+    _check_relative(path, "evaluator.judge", name)
+    _check_judge(path, evaluator / name, function)
+
+
+def _check_relative(path: Path, key: str, value: str) -> None:
+    pure = PurePosixPath(value)
+    if pure.is_absolute() or ".." in pure.parts or str(pure) != value or value == ".":
+        raise TaskError(
+            f"{path}: {key!r} is {value!r}",
+            expected="a plain relative path without `..`, `./` or `//`",
+            action=f"correct {key!r} in {path.name}",
+        )
+
+
+def _check_produce(path: Path, produce: Sequence[str], seed: Path) -> None:
+    program = produce[0]
+    if not program or any(character.isspace() for character in program):
+        raise TaskError(
+            f"{path}: 'evaluator.produce[0]' is {program!r}",
+            expected="a program; the command is a list of arguments, no shell reads it",
+            action=f"write produce: [{', '.join(program.split()) or 'python, solve.py'}]",
+        )
+    named: str | None = program if "/" in program and not program.startswith("/") else None
+    if program in ("python", "python3") and len(produce) > 1 and produce[1].endswith(".py"):
+        named = produce[1]
+    if named is not None and not (seed / named).is_file():
+        raise TaskError(
+            f"{path}: 'evaluator.produce' runs {named!r}, which is not in {seed}",
+            expected="a program among the seed's files",
+            action=f"add {seed / named} or correct 'evaluator.produce'",
+        )
+
+
+def _check_judge(path: Path, judge: Path, function: str) -> None:
+    if not judge.is_file():
+        raise TaskError(
+            f"{path}: 'evaluator.judge' names {judge.name}, but {judge} is missing",
+            expected="`file.py:function` below evaluator/",
+            action=f"create {judge} or correct 'evaluator.judge'",
+        )
+    try:
+        tree = ast.parse(judge.read_bytes(), str(judge))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise TaskError(
+            f"{judge}:{line}: {getattr(error, 'msg', error)}",
+            expected="a Python file",
+            action=f"correct {judge}",
+        ) from None
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if function not in functions:
+        nearest = difflib.get_close_matches(function, functions, n=1)
+        raise TaskError(
+            f"{judge} has no function {function!r}",
+            expected=f"def {function}({', '.join(JUDGE_PARAMETERS)}) at the top level, not async",
+            action=f"did you mean {nearest[0]!r}?" if nearest else f"define it in {judge.name}",
+        )
+    _check_signature(judge, functions[function])
+
+
+def _check_signature(judge: Path, node: ast.FunctionDef) -> None:
+    arguments = node.args
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    required = positional - len(arguments.defaults)
+    keywords = [default for default in arguments.kw_defaults if default is None]
+    enough = positional >= len(JUDGE_PARAMETERS) or arguments.vararg is not None
+    if not enough or required > len(JUDGE_PARAMETERS) or keywords:
+        raise TaskError(
+            f"{judge}:{node.lineno}: {node.name}({ast.unparse(arguments)}) cannot be called so",
+            expected=f"three positional arguments: {', '.join(JUDGE_PARAMETERS)}",
+            action=f"def {node.name}({', '.join(JUDGE_PARAMETERS)})",
+        )

@@ -1,0 +1,195 @@
+"""YAML files read strictly into pydantic models; a mistake names file, line, key and remedy."""
+
+import difflib
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.errors import UserError
+
+MAX_FILE_BYTES = 1024 * 1024
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+KeyPath = Sequence[str | int]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's plain scalars (`no` is text, `1e-3` a number) and no key twice."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                first = seen.setdefault(key.value, key.start_mark.line + 1)
+                if first != key.start_mark.line + 1:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"key {key.value!r} is there twice, on line {first} as well",
+                        problem_mark=key.start_mark,
+                    )
+        return super().construct_mapping(node, deep=deep)
+
+
+_INT = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
+_FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^(~|null|)$"), ["~", "n", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def read_model(path: Path, model: type[ModelT], error: type[UserError]) -> ModelT:
+    """The content of a YAML file as `model`.
+
+    Raises:
+        error: Unreadable, not YAML, a key twice, unknown or missing, a value of the wrong type;
+            built with the three lines of a `UserError`.
+    """
+    node, data = _parse(path, error)
+    try:
+        return model.model_validate(data, strict=True)
+    except ValidationError as invalid:
+        problems = invalid.errors(include_url=False, include_context=False)
+        # A typo shows up twice, as an unknown key and as a missing one: the first explains both.
+        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+        raise _explain(path, node, model, first, len(problems) - 1, error) from None
+
+
+def _parse(path: Path, error: type[UserError]) -> tuple[yaml.Node | None, Any]:
+    try:
+        raw = path.read_bytes()
+    except OSError as failed:
+        raise error(
+            f"{path} cannot be read: {failed.strerror}",
+            expected="a readable YAML file",
+            action=f"check that the file exists and its permissions: ls -l {path}",
+        ) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise error(
+            f"{path} has {len(raw)} bytes",
+            expected=f"at most {MAX_FILE_BYTES} bytes",
+            action="move data into files of their own",
+        )
+    try:
+        loader = _Loader(raw.decode("utf-8"))
+        node = loader.get_single_node()
+        data: Any = None if node is None else loader.construct_document(node)
+    except UnicodeDecodeError as failed:
+        raise error(
+            f"{path} is not UTF-8 (byte {failed.start})",
+            expected="YAML in UTF-8",
+            action="save the file as UTF-8",
+        ) from None
+    except yaml.YAMLError as failed:
+        where, what = _describe(failed)
+        raise error(
+            f"{path}{where}: {what}",
+            expected="one YAML document, each key once",
+            action=f"correct {path}{where}",
+        ) from None
+    except (RecursionError, ValueError, OverflowError) as failed:
+        raise error(
+            f"{path}: {type(failed).__name__} while reading it",
+            expected="plain YAML: mappings, lists, texts and numbers",
+            action="remove deep nesting, anchors and tags",
+        ) from None
+    return node, {} if data is None else data
+
+
+def _describe(failed: yaml.YAMLError) -> tuple[str, str]:
+    if isinstance(failed, yaml.MarkedYAMLError) and failed.problem_mark is not None:
+        problem = " ".join((failed.problem or failed.context or "not YAML").split())
+        return f":{failed.problem_mark.line + 1}", problem
+    return "", " ".join(str(failed).split())
+
+
+def _explain(
+    path: Path,
+    node: yaml.Node | None,
+    model: type[BaseModel],
+    problem: ErrorDetails,
+    others: int,
+    error: type[UserError],
+) -> UserError:
+    location = problem["loc"]
+    where = f"{path}:{_line(node, location)}"
+    more = f" (and {others} more)" if others else ""
+    key = key_name(location)
+    if not location:
+        return error(
+            f"{where}: not a mapping", expected="`key: value` lines", action=f"correct {path}"
+        )
+    if problem["type"] == "extra_forbidden":
+        valid = _keys_at(model, location[:-1])
+        nearest = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
+        action = f"remove it from {path.name}"
+        if nearest:
+            action = f"did you mean {key_name([*location[:-1], nearest[0]])!r}? Rename or remove it"
+        return error(
+            f"{where}: unknown key {key!r}{more}",
+            expected=f"one of {', '.join(valid)}" if valid else "no keys here",
+            action=action,
+        )
+    if problem["type"] == "missing":
+        return error(
+            f"{where}: key {key!r} is missing{more}",
+            expected=f"{key!r} in {path.name}",
+            action=f"add `{location[-1]}: …`",
+        )
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return error(
+        f"{where}: {key!r} is {_short(problem['input'])}{more}",
+        expected=message.removeprefix("a valid "),
+        action=f"correct {key!r} in {path.name}",
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def key_name(location: KeyPath) -> str:
+    """`("evaluator", "produce", 0)` as `evaluator.produce[0]`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _line(node: yaml.Node | None, location: KeyPath) -> int:
+    """Line (from 1) of the deepest part of `location` that is in the file."""
+    line = 1
+    for part in location:
+        step: tuple[yaml.Node, yaml.Node] | None = None
+        if isinstance(node, yaml.MappingNode):
+            step = next((pair for pair in node.value if pair[0].value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            step = (node.value[part], node.value[part]) if part < len(node.value) else None
+        if step is None:
+            return line
+        line, node = step[0].start_mark.line + 1, step[1]
+    return line
+
+
+def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
+    current: type[BaseModel] | None = model
+    for part in location:
+        field = current.model_fields.get(str(part)) if current is not None else None
+        current = _model_in(field.annotation) if field is not None else None
+    return list(current.model_fields) if current is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    candidates = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    for candidate in (annotation, *candidates):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
