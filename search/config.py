@@ -1,0 +1,32 @@
+"""Settings of the search policies."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SearchConfig(BaseModel):
+    """Which policy chooses what to try next, and how it does so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: str = "progressive"
+    """`progressive`, `greedy`, `random`, or `package.module:Class`."""
+    branches: int = Field(default=3, ge=1, le=100)
+    """Independent drafts to start from; a small budget gets fewer."""
+    front: int = Field(default=48, ge=1, le=1024)
+    """Distinct scores that stay open to selection."""
+    breadth: float = Field(default=3.0, gt=0)
+    """Selection temperature at the start, in ranks; a small budget gets less."""
+    focus: float = Field(default=0.4, gt=0)
+    """Selection temperature at the end, in ranks: at 0.4 the best gets about 0.92."""
+    focus_from: float = Field(default=0.1, ge=0, le=1)
+    """Progress at which the temperature starts to fall."""
+    focus_until: float = Field(default=0.7, ge=0, le=1)
+    """Progress from which the temperature stays at `focus`."""
+    debug_depth: int = Field(default=2, ge=0)
+    """Repairs in a row before a broken line is given up."""
+    references: int = Field(default=3, ge=1, le=16)
+    """Attempts shown to an aggregation."""
+    patience: float = Field(default=0.08, gt=0, le=1)
+    """Share of the expected evaluations without a better score that counts as stagnation."""
+    tune_from: float = Field(default=0.6, ge=0, le=1)
+    """Progress from which tuning is considered."""

@@ -1,0 +1,335 @@
+"""The default policy: from broad to focused as the budget is used up.
+
+Selection. The open attempts are ordered by score; k = 0, 1, … counts distinct scores from the best.
+With progress p in [0, 1] (the largest used share of any budget) and
+
+    f(p) = smoothstep((p - focus_from) / (focus_until - focus_from))
+    tau(p) = breadth ** (1 - f) * focus ** f
+    P(k) ~ exp(-k / tau) * (1/4 + value)
+
+the distribution is geometric in the rank up to the factor for `value`, the back-propagated mean
+reward with a virtual loss for expansions under way. Its entropy is 1 + ln(tau) for tau >> 1, so it
+falls from broad to focused along the smoothstep. A share of `LINES * (1 - f)` goes in equal parts
+to the best of every line instead, a line being the descendants of one draft. `breadth` shrinks with
+the square root of the evaluations that the budget allows, since a budget of a hundred can't feed a
+front that one of ten thousand can.
+
+Operators. Drafts come first, then those that the state calls for take part in a lottery: debug when
+a failure may be repaired, evolve when the line of the base stagnates, fuse when there is another
+line to take from, aggregate when the whole graph stagnates, tune late, improve always. A ticket's
+weight is a prior times the rate at which the operator has improved on its base in this run.
+
+The seed of the idea is the soft switch from exploration to exploitation of MLEvolve
+(InternScience/MLEvolve), as are the operators evolve, fuse and aggregate. Changed here: rewards are
+ranks of scores instead of signs; selection is a distribution over the whole graph with an entropy
+schedule instead of UCT below a top-k gate; thresholds are shares of the budget instead of hours and
+absolute differences; operators earn their share; references are ranked by score and difference.
+"""
+
+import math
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from harness.attempt import NOT_CHARGED, Attempt, Direction, Operator, better
+from harness.ids import SEED_ATTEMPT, AttemptId
+from harness.search.base import Directive, SearchContext
+from harness.search.config import SearchConfig
+from harness.search.front import Front
+from harness.search.graph import AttemptGraph
+from harness.search.reward import Rewards
+
+LINES = 0.25
+"""Probability at the start of expanding the best of some line, whatever its score."""
+EVALUATIONS_PER_BRANCH = 40
+"""A budget smaller than this times `branches` gets fewer drafts."""
+BROKEN = 16
+"""Failures remembered as candidates for debugging; the newest."""
+CANDIDATES = 24
+"""Attempts looked at as references."""
+ANCESTORS = 64
+"""Generations looked at to tell how far two attempts are apart."""
+MEMORY = 0.98
+"""What an operator's outcome is worth after each further outcome of that operator."""
+
+
+@dataclass(slots=True)
+class Line:
+    """The descendants of one draft. `since` counts finished attempts since its best."""
+
+    best: AttemptId | None = None
+    score: float | None = None
+    since: int = 0
+
+
+@dataclass(slots=True)
+class Record:
+    """Outcomes of an operator, older ones fading."""
+
+    trials: float = 0.0
+    wins: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Posterior mean of the rate of improvement under a uniform prior."""
+        return (self.wins + 1.0) / (self.trials + 2.0)
+
+
+class ProgressivePolicy:
+    """See the module's text for the formulas."""
+
+    def __init__(self, *, seed: int, direction: Direction, config: SearchConfig) -> None:
+        self._direction: Direction = direction
+        self._config = config
+        self._front = Front(direction, config.front)
+        self._rewards = Rewards(direction)
+        self._scores: dict[AttemptId, float] = {}
+        """Score to beat below each attempt: its own, or for a failure its base's."""
+        self._line_of: dict[AttemptId, AttemptId] = {}
+        self._lines: dict[AttemptId, Line] = {}
+        self._records: dict[Operator, Record] = {}
+        self._broken: deque[AttemptId] = deque(maxlen=BROKEN)
+        self._debug_depth: dict[AttemptId, int] = {}
+        self._drafts = 0
+        self._finished = 0
+        self._since_best = 0
+
+    # Learning
+
+    def observe(self, attempt: Attempt) -> None:
+        if attempt.status in NOT_CHARGED:
+            return
+        self._finished += 1
+        self._rewards.observe(attempt)
+        self._since_best = 0 if self._front.observe(attempt) else self._since_best + 1
+        base = attempt.parents[0] if attempt.parents else None
+        self._follow_line(attempt, base)
+        to_beat = self._scores.get(base) if base is not None else None
+        improved = attempt.score is not None and (
+            to_beat is None or better(self._direction, attempt.score, to_beat)
+        )
+        if base is not None:
+            record = self._records.setdefault(attempt.operator, Record())
+            record.trials = record.trials * MEMORY + 1.0
+            record.wins = record.wins * MEMORY + improved
+            self._drafts += attempt.operator is Operator.DRAFT
+        if attempt.score is not None:
+            self._scores[attempt.id] = attempt.score
+        elif to_beat is not None:
+            self._scores[attempt.id] = to_beat
+        self._follow_debugging(attempt, base)
+
+    def _follow_line(self, attempt: Attempt, base: AttemptId | None) -> None:
+        starts = base is None or base == SEED_ATTEMPT or attempt.operator is Operator.DRAFT
+        name = attempt.id if starts or base is None else self._line_of.get(base, attempt.id)
+        self._line_of[attempt.id] = name
+        if name not in self._lines and attempt.score is None:
+            return  # a draft that failed opens no line; its repair will
+        line = self._lines.setdefault(name, Line())
+        line.since += 1
+        if attempt.score is not None and (
+            line.score is None or better(self._direction, attempt.score, line.score)
+        ):
+            line.best, line.score, line.since = attempt.id, attempt.score, 0
+
+    def _follow_debugging(self, attempt: Attempt, base: AttemptId | None) -> None:
+        depth = 0
+        if attempt.operator is Operator.DEBUG and base is not None:
+            depth = self._debug_depth.get(base, 0) + 1
+            if base in self._broken:
+                self._broken.remove(base)
+        if attempt.score is None and base is not None and depth < self._config.debug_depth:
+            self._debug_depth[attempt.id] = depth
+            self._broken.append(attempt.id)
+
+    # Schedule
+
+    def focus(self, progress: float) -> float:
+        """f(p): 0 broad, 1 focused."""
+        start, end = self._config.focus_from, self._config.focus_until
+        x = (progress - start) / (end - start) if end > start else float(progress >= end)
+        x = min(1.0, max(0.0, x))
+        return x * x * (3.0 - 2.0 * x)
+
+    def temperature(self, progress: float) -> float:
+        """tau(p), in ranks."""
+        f = self.focus(progress)
+        narrow = self._config.focus
+        affordable = math.sqrt(self._expected(progress)) / 8.0
+        breadth = max(narrow, min(self._config.breadth, affordable))
+        return float(breadth ** (1.0 - f) * narrow**f)
+
+    def _expected(self, progress: float) -> float:
+        """Evaluations that the budget allows at the present rate."""
+        return self._finished / max(progress, 1e-4)
+
+    def _patience(self, progress: float) -> float:
+        return max(3.0, self._config.patience * self._expected(progress))
+
+    def distribution(
+        self,
+        progress: float,
+        in_flight: Collection[AttemptId] = (),
+        avoid: Collection[AttemptId] = (),
+    ) -> Mapping[AttemptId, float]:
+        """Probability of each open attempt to be expanded next; sums to 1 unless it is empty."""
+        tau = self.temperature(progress)
+        weights: dict[AttemptId, float] = {}
+        for k, group in enumerate(self._front.groups(avoid)):
+            newest = group[-1]
+            value = self._rewards.value(newest, in_flight)
+            weight = math.exp(-k / tau) * (0.25 + value)
+            weights[newest] = weight * (0.5 + 0.5 / len(group))
+            for other in group[:-1]:
+                weights[other] = weight * 0.5 / len(group)
+        total = sum(weights.values())
+        if not total:
+            return weights
+        open_lines = [
+            line.best
+            for line in self._lines.values()
+            if line.best is not None and line.best in weights
+        ]
+        share = LINES * (1.0 - self.focus(progress)) if len(open_lines) > 1 else 0.0
+        chances = {a: (1.0 - share) * weight / total for a, weight in weights.items()}
+        for best in open_lines if share else ():
+            chances[best] += share / len(open_lines)
+        return chances
+
+    # Choosing
+
+    def next(self, graph: AttemptGraph, context: SearchContext) -> Directive:
+        chances = self.distribution(context.progress, context.in_flight, context.avoid)
+        if not chances or self._wants_draft(context):
+            return _directive(
+                context, Operator.DRAFT, SEED_ATTEMPT, (), "Open a further line from the seed."
+            )
+        base = context.rng.choices(list(chances), weights=list(chances.values()))[0]
+        broken = self._repairable(context)
+        others = self._references(graph, base)
+        tickets = self._tickets(context.progress, base, broken is not None, others)
+        operator = context.rng.choices(list(tickets), weights=list(tickets.values()))[0]
+        return self._compose(graph, context, operator, base, broken, others)
+
+    def _wants_draft(self, context: SearchContext) -> bool:
+        affordable = int(self._expected(context.progress) / EVALUATIONS_PER_BRANCH)
+        wanted = min(self._config.branches, max(1, affordable))
+        started = self._drafts + Counter(context.in_flight)[SEED_ATTEMPT]
+        return started < wanted and self._finished < 2 * EVALUATIONS_PER_BRANCH
+
+    def _repairable(self, context: SearchContext) -> AttemptId | None:
+        taken = {*context.in_flight, *context.avoid}
+        return next((a for a in reversed(self._broken) if a not in taken), None)
+
+    def _tickets(
+        self, progress: float, base: AttemptId, broken: bool, others: Mapping[AttemptId, float]
+    ) -> Mapping[Operator, float]:
+        patience = self._patience(progress)
+        line = self._lines.get(self._line_of[base])
+        stagnant = line is not None and line.since >= patience
+        late = progress - self._config.tune_from
+        priors = {
+            Operator.IMPROVE: 1.0,
+            Operator.DEBUG: 0.5 if broken else 0.0,
+            Operator.EVOLVE: 1.0 if stagnant else 0.0,
+            Operator.FUSE: (1.0 if stagnant else 0.4) if others else 0.0,
+            Operator.AGGREGATE: 0.6 if len(others) > 1 and self._since_best >= patience else 0.0,
+            Operator.TUNE: max(0.0, late) / max(1.0 - self._config.tune_from, 0.01),
+        }
+        return {
+            operator: prior * self._records.get(operator, Record()).rate
+            for operator, prior in priors.items()
+            if prior > 0
+        }
+
+    def _references(self, graph: AttemptGraph, base: AttemptId) -> Mapping[AttemptId, float]:
+        """Attempts worth taking from, by quality times difference, best first.
+
+        Quality is the rank of the score; the difference is 1 across lines, and within a line
+        d / (d + 2), d being the generations since the two parted. Ancestors hold nothing new.
+        """
+        ancestors = _ancestors(graph, base)
+        merits: dict[AttemptId, float] = {}
+        for place, other in enumerate(self._front):
+            if place >= CANDIDATES:
+                break
+            apart = _generations_apart(graph, other, ancestors)
+            if apart == 0 or base in graph[other].parents:
+                continue
+            crosses = self._line_of[other] != self._line_of[base]
+            difference = 1.0 if crosses else apart / (apart + 2.0)
+            merits[other] = self._rewards.rank(self._scores[other]) * difference
+        return dict(sorted(merits.items(), key=lambda item: -item[1]))
+
+    def _compose(
+        self,
+        graph: AttemptGraph,
+        context: SearchContext,
+        operator: Operator,
+        base: AttemptId,
+        broken: AttemptId | None,
+        others: Mapping[AttemptId, float],
+    ) -> Directive:
+        place = self._front.position(graph[base])
+        standing = "the best" if place == 0 else f"the number {(place or 0) + 1} of the scores"
+        if operator is Operator.DEBUG and broken is not None:
+            status = graph[broken].status
+            reason = f"Attempt {broken} ended as {status}; repair it or give its idea up."
+            return _directive(context, operator, broken, (), reason)
+        if operator is Operator.FUSE:
+            chosen = context.rng.choices(list(others), weights=list(others.values()))[0]
+            reason = f"Attempt {base} is {standing}; take from {chosen} what it lacks."
+            return _directive(context, operator, base, (chosen,), reason)
+        if operator is Operator.AGGREGATE:
+            several = self._one_per_line(others)
+            best = next(iter(self._front))
+            if best not in context.avoid:
+                several, base = tuple(a for a in several if a != best), best
+            reason = f"No better score for {self._since_best} evaluations; join what is best."
+            return _directive(context, operator, base, several, reason)
+        reasons = {
+            Operator.EVOLVE: f"The line of attempt {base} stagnates; learn from its own course.",
+            Operator.TUNE: f"Attempt {base} is {standing} and the budget nears its end; tune it.",
+        }
+        reason = reasons.get(operator, f"Attempt {base} is {standing}; improve on it.")
+        return _directive(context, operator, base, (), reason)
+
+    def _one_per_line(self, others: Mapping[AttemptId, float]) -> tuple[AttemptId, ...]:
+        """The best references, each from another line first, then the rest."""
+        first: dict[AttemptId, AttemptId] = {}
+        for other in others:
+            first.setdefault(self._line_of[other], other)
+        rest = [other for other in others if other not in first.values()]
+        return tuple([*first.values(), *rest][: self._config.references])
+
+
+def _directive(
+    context: SearchContext,
+    operator: Operator,
+    base: AttemptId,
+    references: tuple[AttemptId, ...],
+    reason: str,
+) -> Directive:
+    return Directive(context.number, operator, base, references, reason)
+
+
+def _ancestors(graph: AttemptGraph, attempt: AttemptId) -> frozenset[AttemptId]:
+    """The attempt and its nearest ancestors along first parents."""
+    line = [attempt]
+    while len(line) < ANCESTORS and (parents := graph[line[-1]].parents):
+        line.append(parents[0])
+    return frozenset(line)
+
+
+def _generations_apart(
+    graph: AttemptGraph, attempt: AttemptId, ancestors: Collection[AttemptId]
+) -> int:
+    """Generations from `attempt` up to the first of `ancestors`; 0 when it is one of them."""
+    for distance in range(ANCESTORS):
+        if attempt in ancestors:
+            return distance
+        parents = graph[attempt].parents
+        if not parents:
+            break
+        attempt = parents[0]
+    return ANCESTORS
