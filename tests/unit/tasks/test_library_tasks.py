@@ -1,0 +1,123 @@
+"""What every task of the library must hold: seed, cheats, honest submissions, references."""
+
+import importlib.util
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import harness.tasks
+from harness.attempt import better
+from harness.tasks.base import TaskFile
+
+Judge = Callable[[Path, Path, int], dict[str, Any]]
+
+LIBRARY = Path(harness.tasks.__file__).parent / "library"
+SEED_SCORES = {
+    "circle_packing": (0.9, 1.3),
+}
+CASES = [
+    pytest.param(task, folder, id=f"{task}-{folder.parent.name}-{folder.name}")
+    for task in SEED_SCORES
+    for kind in ("cheats", "honest")
+    for folder in sorted((LIBRARY / task / kind).iterdir())
+]
+
+
+def task_file(task: str) -> TaskFile:
+    text = (LIBRARY / task / "task.yaml").read_text(encoding="utf-8")
+    return TaskFile.model_validate(yaml.safe_load(text))
+
+
+def load_judge(task: str) -> Judge:
+    """The judge as the evaluator gets it: one file, imported by path, nothing else in reach."""
+    name, _, function = task_file(task).evaluator.judge.partition(":")
+    path = LIBRARY / task / "evaluator" / name
+    spec = importlib.util.spec_from_file_location(f"{task}_judge", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    judge: Judge = getattr(module, function)
+    return judge
+
+
+def run_and_judge(task: str, submission: Path, work: Path) -> dict[str, Any]:
+    """Run the task's command in a copy of the submission, without site-packages, and judge it."""
+    evaluator = task_file(task).evaluator
+    shutil.copytree(submission, work)
+    assert evaluator.produce[0] == "python"
+    command = [sys.executable, "-E", "-S", *evaluator.produce[1:]]
+    subprocess.run(command, cwd=work, timeout=30, capture_output=True, check=True)
+    private = work / "private"
+    return load_judge(task)(work, private, 0)
+
+
+@pytest.fixture(scope="module")
+def seed_scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    folder = tmp_path_factory.mktemp("seeds")
+    return {
+        task: run_and_judge(task, LIBRARY / task / "seed", folder / task)["score"]
+        for task in SEED_SCORES
+    }
+
+
+def test_the_library_holds_these_tasks() -> None:
+    found = {path.parent.name for path in LIBRARY.glob("*/task.yaml")}
+    assert found == set(SEED_SCORES)
+
+
+@pytest.mark.parametrize("task", SEED_SCORES)
+def test_the_task_file_is_valid_and_complete(task: str) -> None:
+    file = task_file(task)
+    assert file.name == task
+    assert file.baseline is not None
+    assert file.best_known is not None
+    assert better(file.direction, file.best_known.value, file.baseline.value)
+    for output in file.evaluator.outputs:
+        assert output in file.description
+    assert file.evaluator.produce[1] in file.description
+
+
+@pytest.mark.parametrize("task", SEED_SCORES)
+def test_the_seed_scores_in_its_range_and_below_the_references(
+    task: str, seed_scores: dict[str, float]
+) -> None:
+    low, high = SEED_SCORES[task]
+    score = seed_scores[task]
+    assert low < score < high
+    file = task_file(task)
+    assert file.baseline is not None
+    assert better(file.direction, file.baseline.value, score)
+
+
+@pytest.mark.parametrize(("task", "folder"), CASES)
+def test_cheats_do_not_score_and_honest_submissions_beat_the_seed(
+    task: str, folder: Path, tmp_path: Path, seed_scores: dict[str, float]
+) -> None:
+    answer = run_and_judge(task, folder, tmp_path / "work")
+    assert set(answer) == {"score", "metrics", "feedback"}
+    if folder.parent.name == "cheats":
+        assert answer["score"] is None
+        assert answer["metrics"] == {}
+        assert answer["feedback"]
+    else:
+        file = task_file(task)
+        assert file.best_known is not None
+        assert better(file.direction, answer["score"], seed_scores[task])
+        assert not better(file.direction, answer["score"], file.best_known.value)
+        assert all(math.isfinite(value) for value in answer["metrics"].values())
+        json.dumps(answer, allow_nan=False)
+
+
+@pytest.mark.parametrize("task", SEED_SCORES)
+def test_every_task_has_cheats_and_an_honest_submission(task: str) -> None:
+    assert len(list((LIBRARY / task / "cheats").iterdir())) >= 3
+    assert list((LIBRARY / task / "honest").iterdir())
