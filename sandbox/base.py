@@ -72,6 +72,27 @@ class SandboxSpec:
     python: Path | None = None
 
 
+class Guarantee(StrEnum):
+    """The words of `Capabilities`: what a provider may or may not be able to enforce."""
+
+    NETWORK = "network"
+    """Nothing is reachable when the spec says `network="none"`."""
+    HOST_FILES = "host files"
+    """Neither the user's files nor another sandbox's mounts can be read."""
+    READ_ONLY = "read-only mounts"
+    USER = "separate user"
+    """Commands run under a uid that is not the harness's, or in a user namespace."""
+    PROCESSES = "other processes"
+    """Processes outside can be neither seen nor signalled."""
+    CPUS = "cpus"
+    MEMORY = "memory"
+    PIDS = "pids"
+    DISK = "disk"
+    INODES = "inodes"
+    FILE_SIZE = "file size"
+    SCRATCH = "scratch size"
+
+
 class ExecEnd(StrEnum):
     """Why a command ended, by what the harness observed, not by its exit code alone."""
 
@@ -186,8 +207,8 @@ class Capabilities:
     name: ProviderName | str
     isolates_model_code: bool
     """Whether code that a model wrote may run without `--unsafe`."""
-    enforced: tuple[str, ...]
-    not_enforced: tuple[str, ...]
+    enforced: tuple[Guarantee, ...]
+    not_enforced: tuple[Guarantee, ...]
     detail: str
 
 

@@ -1,0 +1,24 @@
+"""The `sandbox` section of the configuration."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.sandbox.base import Limits
+
+DEFAULT_IMAGE = "harness-base"
+
+
+class SandboxConfig(BaseModel):
+    """Which provider runs commands, and within which bounds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: str = "auto"
+    """`auto`, `docker`, `bubblewrap`, `process`, the name of an entry point of the group
+    `harness.sandboxes`, or `package.module:Class`."""
+    image: str = DEFAULT_IMAGE
+    """Docker image of sandboxes whose spec names none."""
+    docker_host: str | None = None
+    """Address of the Docker daemon; None: DOCKER_HOST or the client's default."""
+    limits: Limits = Field(default_factory=Limits)
+    unsafe: bool = False
+    """Run code that a model wrote even where the provider does not isolate it."""

@@ -1,0 +1,24 @@
+"""What every sandbox provider must do, checked for real.
+
+Subclass `SandboxContract` and override the fixture `provider`. A guarantee that the provider says
+it cannot give here (`Capabilities.not_enforced`) is a skip that names it; all else must hold.
+Commands need `python3`, `sh`, `cat`, `env`, `seq`, `sleep` and `touch` inside the sandbox, and the
+daemon, if there is one, on this machine.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "harness.testing.sandbox.bounds",
+    "harness.testing.sandbox.running",
+)
+
+from harness.testing.sandbox.bounds import BoundsChecks  # noqa: E402 - after the registration
+from harness.testing.sandbox.fixtures import OpenSandbox, host_processes  # noqa: E402
+from harness.testing.sandbox.running import RunningChecks  # noqa: E402
+
+__all__ = ["OpenSandbox", "SandboxContract", "host_processes"]
+
+
+class SandboxContract(RunningChecks, BoundsChecks):
+    """The whole contract; one subclass per provider."""
