@@ -251,9 +251,7 @@ def _open(parent: int, name: str, path: str, flags: int = 0) -> int:
     try:
         return os.open(name, safe | flags, dir_fd=parent)
     except PermissionError:
-        raise _refuse(
-            path, "it is not readable", "chmod u+r (a folder: u+rx) or delete it"
-        ) from None
+        raise unreadable(path) from None
     except OSError as error:
         raise changed(path) from error
 
@@ -261,6 +259,11 @@ def _open(parent: int, name: str, path: str, flags: int = 0) -> int:
 def changed(path: str) -> SubmissionRefusedError:
     """The refusal of a file that was written to while it was read."""
     return _refuse(path, "it changed while it was read", "end what writes to it and submit again")
+
+
+def unreadable(path: str) -> SubmissionRefusedError:
+    """The refusal of a file or folder that its permissions keep from being read."""
+    return _refuse(path, "it is not readable", "chmod u+r (a folder: u+rx) or delete it")
 
 
 def _read(parent: int, name: str, path: str, listed: os.stat_result) -> TreeFile:
