@@ -11,11 +11,12 @@ from harness.errors import TaskError
 IGNORED = frozenset({"__pycache__", ".git", ".DS_Store"})
 
 
-def files_below(folder: Path) -> list[tuple[str, Path]]:
+def files_below(folder: Path, *, links: bool = True) -> list[tuple[str, Path]]:
     """Relative POSIX path and path of each file below `folder`, sorted; caches left out.
 
     Raises:
-        TaskError: On a broken link, a link that leaves the folder, a special or unreadable file.
+        TaskError: On a broken link, a link that leaves the folder (any link, unless `links`), a
+            special or unreadable file.
     """
     found: list[tuple[str, Path]] = []
     root = folder.resolve()
@@ -32,7 +33,7 @@ def files_below(folder: Path) -> list[tuple[str, Path]]:
         for name in (*folders, *names):
             path = Path(parent, name)
             if path.is_symlink():
-                _check_link(path, root)
+                _check_link(path, root, links)
         for name in names:
             path = Path(parent, name)
             if name in IGNORED or name.endswith(".pyc"):
@@ -47,7 +48,7 @@ def files_below(folder: Path) -> list[tuple[str, Path]]:
     return sorted(found)
 
 
-def _check_link(link: Path, root: Path) -> None:
+def _check_link(link: Path, root: Path, allowed: bool) -> None:
     target = Path(os.path.realpath(link))
     if not target.exists():
         raise TaskError(
@@ -55,10 +56,11 @@ def _check_link(link: Path, root: Path) -> None:
             expected="links whose target exists",
             action="restore its target, or remove the link",
         )
-    if link.is_dir() or not target.is_relative_to(root):
+    if not allowed or link.is_dir() or not target.is_relative_to(root):
+        inside = f"; links to files inside {root.name}/ at most" if allowed else " and no links"
         raise TaskError(
             f"{link} is a link to {target}",
-            expected=f"files; links to files inside {root.name}/ only, sandboxes see nothing else",
+            expected=f"plain files{inside}: a sandbox sees nothing else",
             action="copy the target in place of the link",
         )
 

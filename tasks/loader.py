@@ -34,7 +34,7 @@ def load_task(reference: str | Path) -> Task:
     file = read_model(path, TaskFile, TaskError)
     seed = _part(folder, "seed", "the first solution: what agents start from")
     evaluator = _part(folder, "evaluator", f"the judge, {file.evaluator.judge}")
-    seed_files = files_below(seed)
+    seed_files = files_below(seed, links=False)
     if not seed_files:
         raise TaskError(
             f"{seed} is empty",

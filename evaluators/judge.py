@@ -1,0 +1,182 @@
+"""The second phase: the task's judge, with the private data and the outputs, without the candidate.
+
+One sandbox is kept for all verdicts of a run. It never runs candidate code, and each verdict is a
+process of its own in it.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from harness.errors import SandboxUnavailableError
+from harness.evaluators.judge_answer import Judged, judged
+from harness.evaluators.produce import remove_folder
+from harness.sandbox.base import (
+    MIB,
+    ExecResult,
+    Limits,
+    Mount,
+    Sandbox,
+    SandboxProvider,
+    SandboxSpec,
+)
+from harness.sandbox.placing import place
+from harness.sandbox.tree import TreeFile
+from harness.tasks.base import Task
+
+RUNNER = Path(__file__).resolve().with_name("judge_runner.py")
+MAX_PRINTED_BYTES = 10 * MIB
+COPIED_BYTES = 256 * MIB
+"""Private data up to this size are copied, so that a run judges by what it started with."""
+
+
+class Judge:
+    """Scores outputs. Calls may be made side by side; a lost sandbox is made anew at the next."""
+
+    def __init__(
+        self,
+        task: Task,
+        provider: SandboxProvider,
+        limits: Limits,
+        python: Path | None,
+        scratch: Path,
+        executor: Executor,
+        labels: Mapping[str, str],
+    ) -> None:
+        self._task = task
+        self._provider = provider
+        self._executor = executor
+        self._folder = scratch / f"judge-{uuid4().hex}"
+        self._outputs = self._folder / "outputs"
+        self._file, self._function = task.file.evaluator.judge.rsplit(":", 1)
+        self._spec = SandboxSpec(
+            purpose="judge",
+            mounts=(),
+            workdir="/outputs",
+            limits=_side_by_side(limits),
+            labels=labels,
+            image=task.file.environment.image,
+            python=python,
+        )
+        self._sandbox: Sandbox | None = None
+        # Held while the sandbox is made, so that verdicts that arrive together share one.
+        self._opening = asyncio.Lock()
+
+    async def score(self, outputs: Mapping[str, bytes], seed: int) -> Judged:
+        """Let the judge score `outputs` (contents by relative path).
+
+        Raises:
+            EvaluatorFailedError: The judge raised, ran into a limit or answered nonsense.
+            SandboxUnavailableError: The sandbox failed; the next call gets a new one.
+        """
+        sandbox = await self._open()
+        loop = asyncio.get_running_loop()
+        name = uuid4().hex
+        folder = self._outputs / name
+        files = {path: TreeFile(data) for path, data in outputs.items()}
+        try:
+            await loop.run_in_executor(self._executor, place, folder, files)
+            return judged(await self._call(sandbox, name, seed))
+        except OSError as error:
+            raise SandboxUnavailableError(f"the outputs cannot be written: {error}") from error
+        except SandboxUnavailableError:
+            await self._drop(sandbox)
+            raise
+        finally:
+            loop.run_in_executor(self._executor, remove_folder, folder)
+
+    async def close(self) -> None:
+        """End the sandbox and remove the copies. May be called twice."""
+        async with self._opening:
+            sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            await _close(sandbox)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, remove_folder, self._folder)
+
+    async def _call(self, sandbox: Sandbox, name: str, seed: int) -> ExecResult:
+        argv = [
+            "python", "-I", "-B",
+            f"{sandbox.path('/runner')}/{RUNNER.name}",
+            f"{sandbox.path('/evaluator')}/{self._file}",
+            self._function,
+            f"{sandbox.path('/outputs')}/{name}",
+            sandbox.path("/private"),
+            str(seed),
+        ]  # fmt: skip
+        return await sandbox.exec(
+            argv,
+            timeout_s=self._task.file.evaluator.judge_timeout_s,
+            max_output_bytes=MAX_PRINTED_BYTES,
+        )
+
+    async def _open(self) -> Sandbox:
+        async with self._opening:
+            if self._sandbox is None:
+                if not self._spec.mounts:
+                    loop = asyncio.get_running_loop()
+                    mounts = await loop.run_in_executor(self._executor, self._prepare)
+                    self._spec = replace(self._spec, mounts=mounts)
+                self._sandbox = await self._provider.create(self._spec)
+            return self._sandbox
+
+    async def _drop(self, sandbox: Sandbox) -> None:
+        if self._sandbox is sandbox:
+            self._sandbox = None
+            await _close(sandbox)
+
+    def _prepare(self) -> tuple[Mount, ...]:
+        """Copies that any uid can read; where the user's own folders lie, a sandbox's may not."""
+        try:
+            for name in ("runner", "outputs", "private"):
+                (self._folder / name).mkdir(parents=True)
+            shutil.copyfile(RUNNER, self._folder / "runner" / RUNNER.name)
+            shutil.copytree(self._task.evaluator, self._folder / "evaluator")
+            private = self._folder / "private"
+            if self._task.private is not None:
+                if _size(self._task.private) <= COPIED_BYTES:
+                    shutil.copytree(self._task.private, private, dirs_exist_ok=True)
+                else:
+                    private = self._task.private
+            _make_readable(self._folder)
+        except OSError as error:
+            raise SandboxUnavailableError(f"the judge's files cannot be copied: {error}") from error
+        return (
+            Mount(self._folder / "runner", "/runner"),
+            Mount(self._folder / "evaluator", "/evaluator"),
+            Mount(private, "/private"),
+            Mount(self._outputs, "/outputs"),
+        )
+
+
+def _side_by_side(limits: Limits) -> Limits:
+    """The bounds of a sandbox in which as many judges run at once as there are cores."""
+    cores = os.cpu_count() or 1
+    return limits.model_copy(
+        update={
+            "cpus": limits.cpus * cores,
+            "memory_bytes": limits.memory_bytes * cores,
+            "pids": limits.pids * cores,
+        }
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _make_readable(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+async def _close(sandbox: Sandbox) -> None:
+    try:
+        await sandbox.close()
+    except SandboxUnavailableError:
+        return  # it is gone already, which is all that was wanted

@@ -1,0 +1,91 @@
+"""Bounds how many evaluations run at once."""
+
+import asyncio
+import logging
+import time
+import traceback
+
+from harness.attempt import StageResult, Status, Verdict
+from harness.evaluators.base import EvaluationJob, Evaluator
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluatorPool:
+    """Runs evaluations in `slots` at a time, first come, first served.
+
+    **Ownership**: the pool closes the evaluator. **Cancellation**: whoever awaits an evaluation
+    may cancel it, queued or running; its slot is free at once. `close` cancels the rest, which
+    then end with the status `cancelled`.
+    """
+
+    def __init__(self, evaluator: Evaluator, slots: int) -> None:
+        if slots < 1:
+            raise ValueError(f"{slots} slots: at least one is needed")
+        self.slots = slots
+        self._evaluator = evaluator
+        # Waiters of an asyncio semaphore are served in order.
+        self._free = asyncio.Semaphore(slots)
+        self._tasks: set[asyncio.Task[Verdict]] = set()
+        self._running = 0
+        self._closed = False
+
+    @property
+    def running(self) -> int:
+        """Evaluations that hold a slot."""
+        return self._running
+
+    @property
+    def queued(self) -> int:
+        """Evaluations that wait for a slot."""
+        return len(self._tasks) - self._running
+
+    async def evaluate(self, job: EvaluationJob) -> Verdict:
+        """Score one submission as soon as a slot is free.
+
+        Raises:
+            RuntimeError: When the pool is closed.
+            asyncio.CancelledError: When the caller is cancelled, and only then.
+        """
+        if self._closed:
+            raise RuntimeError("the evaluator pool is closed")
+        task = asyncio.get_running_loop().create_task(self._run(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise
+            return Verdict(Status.CANCELLED, feedback="The run ended before this was scored.")
+
+    async def close(self) -> None:
+        """Cancel what is queued and running, then close the evaluator. May be called twice."""
+        self._closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._evaluator.close()
+
+    async def _run(self, job: EvaluationJob) -> Verdict:
+        async with self._free:
+            self._running += 1
+            started = time.perf_counter()
+            try:
+                return await self._evaluator.evaluate(job)
+            # An evaluator promises not to raise. One that does (a third party's, a bug of ours)
+            # must cost one verdict, not the run: the caller sees it as an evaluator error.
+            except Exception as error:
+                logger.exception("the evaluator raised on attempt %s", job.attempt)
+                spent = time.perf_counter() - started
+                detail = "".join(traceback.format_exception(error))[-4096:]
+                return Verdict(
+                    Status.EVALUATOR_ERROR,
+                    feedback="The evaluator failed. This is not the fault of the submission.",
+                    stages=(StageResult("evaluate", Status.EVALUATOR_ERROR, spent, detail),),
+                    duration_s=spent,
+                )
+            finally:
+                self._running -= 1
