@@ -1,0 +1,93 @@
+"""What the searches ask the store."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from harness.memory.embedders import Vectors
+from harness.memory.rows import Place
+from harness.memory.store import Store
+
+
+def vectors(
+    store: Store, place: Place, embedder: int, *, after: int
+) -> list[tuple[int, int, bytes]]:
+    """(position, sequence number, float32 vector) added after position `after`, in order."""
+    condition, values = place.condition()
+    # The first read goes by the index on the place, later ones by position.
+    tables = (
+        "records AS r CROSS JOIN vectors AS v"
+        if after == 0 and place.scope != "global"
+        else "vectors AS v CROSS JOIN records AS r"
+    )
+    with store.reading() as db:
+        return db.execute(
+            f"SELECT v.position, v.seq, v.vector FROM {tables} WHERE r.seq = v.seq"
+            f" AND v.embedder = ? AND v.position > ? AND {condition} ORDER BY v.position",
+            (embedder, after, *values),
+        ).fetchall()
+
+
+def extent(store: Store, place: Place) -> tuple[int, int]:
+    """Newest sequence number in a place (0 if none) and how many records it has."""
+    condition, values = place.condition()
+    with store.reading() as db:
+        row = db.execute(
+            f"SELECT MAX(seq), COUNT(*) FROM records WHERE {condition}", values
+        ).fetchone()
+    return int(row[0] or 0), int(row[1])
+
+
+def with_word(
+    store: Store, place: Place, token: str, *, after: int, until: int, limit: int
+) -> list[int]:
+    """Sequence numbers in (after, until] of at most `limit` records in a place with the word."""
+    match = f'words : "{token}"'
+    if place.scope != "global":
+        match += f' AND place : "{place.token}"'
+    with store.reading() as db:
+        rows = db.execute(
+            "SELECT rowid FROM lexical WHERE lexical MATCH ? AND rowid > ? AND rowid <= ? LIMIT ?",
+            (match, after, until, limit),
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def filtered(
+    store: Store, place: Place, kinds: Sequence[str], outcomes: Sequence[str]
+) -> list[int]:
+    """Sequence numbers in a place of these kinds and outcomes (each empty: any)."""
+    condition, values = place.condition()
+    parameters: list[str] = [*values]
+    for column, wanted in (("kind", kinds), ("outcome", outcomes)):
+        if wanted:
+            condition += f" AND {column} IN ({','.join('?' * len(wanted))})"
+            parameters += wanted
+    with store.reading() as db:
+        rows = db.execute(f"SELECT seq FROM records WHERE {condition}", parameters).fetchall()
+    return [row[0] for row in rows]
+
+
+def candidates(
+    store: Store, seqs: Sequence[int], embedder: int
+) -> dict[int, tuple[tuple[str, str], Vectors | None]]:
+    """For each sequence number the author (run, agent) and the vector, if there is one."""
+    found: dict[int, tuple[tuple[str, str], Vectors | None]] = {}
+    with store.reading() as db:
+        for chunk in _chunks(seqs):
+            rows = db.execute(
+                "SELECT r.seq, r.run, r.agent, v.vector FROM records AS r LEFT JOIN vectors AS v"
+                " ON v.seq = r.seq AND v.embedder = ?"
+                f" WHERE r.seq IN ({','.join('?' * len(chunk))})",
+                (embedder, *chunk),
+            )
+            for seq, run, agent, blob in rows:
+                vector = None if blob is None else np.frombuffer(blob, np.float32)
+                found[seq] = ((run, agent), vector)
+    return found
+
+
+def _chunks(seqs: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
+    """SQLite takes at most 999 parameters in older versions."""
+    for start in range(0, len(seqs), size):
+        yield seqs[start : start + size]

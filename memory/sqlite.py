@@ -1,0 +1,225 @@
+"""The memory on SQLite: what `open_memory` gives."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.clock import Clock
+from harness.errors import InfrastructureError
+from harness.ids import RecordId
+from harness.memory.base import (
+    LogEntry,
+    MemoryRecord,
+    Recalled,
+    RecallQuery,
+    RecordKind,
+    Scope,
+)
+from harness.memory.embedders import Embedder, Vectors
+from harness.memory.index import DenseIndex
+from harness.memory.lexical import LexicalIndex
+from harness.memory.recall import recall
+from harness.memory.rows import EmbedderRow, Place, prepared
+from harness.memory.store import Store
+from harness.memory.text import one_line
+
+_LOG = logging.getLogger(__name__)
+_BACKFILL = 256
+
+T = TypeVar("T")
+
+
+class SqliteMemory:
+    """See `harness.memory.base.Memory`. Made by `open_memory` and `open_memory_readonly`.
+
+    Every method does its work in `executor`. An embedder that does not answer loses nothing: the
+    record is kept and found by its words, its vector is added when the embedder answers again.
+    Read-only: nothing is written, so recalls are not logged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        embedder: Embedder,
+        row: EmbedderRow,
+        scope: Scope,
+        *,
+        executor: Executor,
+        clock: Clock,
+        index: DenseIndex,
+        readonly: bool = False,
+    ) -> None:
+        self.folder = folder
+        self._store = store
+        self._embedder = embedder
+        self._row = row
+        self._scope: Scope = scope
+        self._executor = executor
+        self._clock = clock
+        self._index = index
+        self._lexical = LexicalIndex(store)
+        self._readonly = readonly
+        self._behind = threading.Event()
+        self._behind.set()
+        self._closed = False
+
+    async def write(self, record: MemoryRecord) -> None:
+        """Add a record (no effect if its id exists).
+
+        Raises:
+            ValueError: An id, score or data that cannot be kept.
+            StoreError: The memory cannot be written.
+        """
+        await self._do(lambda: self._write(prepared(record)))
+
+    async def recall(self, query: RecallQuery) -> list[Recalled]:
+        """What bears on the query, best first; nothing rather than something unrelated."""
+        return await self._do(lambda: self._recall(query))
+
+    async def credit(
+        self, run: str, agent: str, attempt: str, outcome: str, records: Sequence[RecordId]
+    ) -> None:
+        """Once per run, agent and attempt; the log entry's `query` is the outcome."""
+        await self._do(
+            lambda: self._store.credit(
+                at=self._clock.now(),
+                run=run,
+                agent=agent,
+                attempt=attempt,
+                outcome=outcome,
+                records=records,
+            )
+        )
+
+    async def cite(
+        self, run: str, agent: str, records: Sequence[RecordId], *, attempt: str | None = None
+    ) -> None:
+        """Log that an agent named these records as what it built on."""
+        await self._do(
+            lambda: self._store.cite(
+                at=self._clock.now(), run=run, agent=agent, attempt=attempt, records=records
+            )
+        )
+
+    async def get(self, record: str) -> MemoryRecord:
+        """The record with this id or unambiguous prefix.
+
+        Raises:
+            KeyError: No such record, or several.
+        """
+        return await self._do(lambda: self._store.find(record))
+
+    async def records(
+        self,
+        *,
+        kind: RecordKind | None = None,
+        task: str | None = None,
+        run: str | None = None,
+        limit: int = 100,
+    ) -> list[MemoryRecord]:
+        """Newest first."""
+        return await self._do(
+            lambda: self._store.records(kind=kind, task=task, run=run, limit=limit)
+        )
+
+    async def log(
+        self, *, run: str | None = None, attempt: str | None = None, limit: int = 1000
+    ) -> list[LogEntry]:
+        """The newest `limit` entries of the log, oldest first."""
+        return await self._do(lambda: self._store.log(run=run, attempt=attempt, limit=limit))
+
+    async def uses(self, record: RecordId) -> Mapping[str, int]:
+        """How often a record was shown before an attempt, by what came of the attempt."""
+        return await self._do(lambda: self._store.uses(record))
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Counts, embedder, index and size on disk; plain JSON."""
+        return await self._do(self._stats)
+
+    async def close(self) -> None:
+        """Feed what is worth feeding to the dense index, then let go of everything."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._do(self._close)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _write(self, record: MemoryRecord) -> None:
+        if self._store.exists(record.id):
+            return
+        vectors = self._embed([f"{record.title}\n{record.text}"])
+        vector = None if vectors is None else vectors[0]
+        self._store.insert(record, vector, self._row.number, self._clock.now())
+        if vector is None:
+            self._behind.set()
+        self._index.wake()
+
+    def _recall(self, query: RecallQuery) -> list[Recalled]:
+        names = {"run": query.run, "task": query.task, "global": ""}
+        place = Place(self._scope, one_line(names[self._scope], limit=200))
+        vectors = self._embed([query.text]) if query.limit > 0 else None
+        if vectors is not None and not self._readonly:
+            self._backfill()
+        found = recall(
+            self._store,
+            self._lexical,
+            self._index,
+            self._row,
+            query,
+            place,
+            None if vectors is None else vectors[0],
+        )
+        records = self._store.by_seq([seq for seq, _ in found])
+        if not self._readonly:
+            self._store.log_shown(
+                "recall",
+                at=self._clock.now(),
+                run=query.run,
+                agent=query.agent,
+                query=query.text,
+                shown=[(seq, rank, score) for rank, (seq, score) in enumerate(found, 1)],
+            )
+        return [Recalled(records[seq], rank, score) for rank, (seq, score) in enumerate(found, 1)]
+
+    def _embed(self, texts: Sequence[str]) -> Vectors | None:
+        try:
+            return self._embedder.embed(texts)
+        except InfrastructureError as error:
+            _LOG.warning("the memory goes on without its embedder for now: %s", error)
+            return None
+
+    def _backfill(self) -> None:
+        """Embed records that were written while the embedder did not answer, here or elsewhere."""
+        if not self._behind.is_set():
+            return
+        self._behind.clear()
+        missing = self._store.without_vector(self._row.number, _BACKFILL)
+        if not missing:
+            return
+        vectors = self._embed([text for _, text in missing])
+        if vectors is not None:
+            self._store.put_vectors([seq for seq, _ in missing], self._row.number, vectors)
+        if vectors is None or len(missing) == _BACKFILL:
+            self._behind.set()
+
+    def _stats(self) -> Mapping[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "scope": self._scope,
+            "embedder": self._row.identity,
+            "relevance_floor": round(self._row.floor, 4),
+            **self._store.counts(),
+            "index": self._index.state(),
+            "bytes": sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
+        }
+
+    def _close(self) -> None:
+        self._index.close()
+        self._store.close()

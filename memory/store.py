@@ -1,0 +1,339 @@
+"""The memory's truth: records, vectors, words, the log and the use counts, in one SQLite file."""
+
+import sqlite3
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.errors import StoreError
+from harness.ids import RecordId
+from harness.memory.base import LogEntry, LogOp, MemoryRecord, RecordKind, ShownRecord
+from harness.memory.embedders import Vectors
+from harness.memory.rows import COLUMNS, EmbedderRow, Place, from_row, to_row
+from harness.memory.text import clean, index_token, words
+
+_QUERY_CHARS = 4_000
+
+
+class Store:
+    """One connection behind a lock: blocking, safe to call from several threads and processes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """The connection, for this thread alone."""
+        with self._lock:
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """One transaction; rolled back on any error.
+
+        `BEGIN IMMEDIATE`: a read that becomes a write fails at once when another process writes.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise StoreError(f"the memory cannot be written: {error}") from error
+                raise
+
+    def close(self) -> None:
+        """May be called twice."""
+        with self._lock:
+            self._connection.close()
+
+    # -- embedders
+
+    def embedder(self) -> EmbedderRow | None:
+        """The embedder that this memory's vectors come from; None in a new memory."""
+        with self.reading() as db:
+            row = db.execute(
+                "SELECT number, identity, dimensions, floor FROM embedders"
+                " WHERE identity = (SELECT value FROM meta WHERE key = 'embedder')"
+            ).fetchone()
+        return EmbedderRow(*row) if row else None
+
+    def set_embedder(self, identity: str, dimensions: int, floor: float) -> EmbedderRow:
+        """Make this the embedder of the memory; vectors of others stay until `drop_vectors`."""
+        with self.writing() as db:
+            db.execute(
+                "INSERT INTO embedders (identity, dimensions, floor) VALUES (?, ?, ?)"
+                " ON CONFLICT (identity) DO UPDATE SET floor = excluded.floor",
+                (identity, dimensions, floor),
+            )
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('embedder', ?)", (identity,))
+        row = self.embedder()
+        if row is None:
+            raise StoreError("the memory lost its embedder")
+        return row
+
+    # -- writing
+
+    def exists(self, record: RecordId) -> bool:
+        with self.reading() as db:
+            return (
+                db.execute("SELECT 1 FROM records WHERE id = ?", (record,)).fetchone() is not None
+            )
+
+    def insert(
+        self, record: MemoryRecord, vector: Vectors | None, embedder: int, at: float
+    ) -> bool:
+        """Record, vector, words and log entry in one transaction; False if the id was there.
+
+        `record` comes from `prepared`; `vector` has shape [dimensions].
+        """
+        with self.writing() as db:
+            added = db.execute(
+                f"INSERT OR IGNORE INTO records ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                to_row(record),
+            )
+            if added.rowcount == 0:
+                return False
+            seq = int(added.lastrowid or 0)
+            _index(db, seq, record)
+            if vector is not None:
+                _put_vector(db, seq, embedder, vector)
+            _log(db, at, "write", record.run, record.agent, "", record.attempt, [(seq, 1, 0.0)])
+        return True
+
+    def put_vectors(self, seqs: Sequence[int], embedder: int, vectors: Vectors) -> None:
+        """Add vectors that were missing."""
+        with self.writing() as db:
+            for seq, vector in zip(seqs, vectors, strict=True):
+                _put_vector(db, seq, embedder, vector)
+
+    def without_vector(self, embedder: int, limit: int) -> list[tuple[int, str]]:
+        """(sequence number, text to embed) of records that have no vector of this embedder."""
+        with self.reading() as db:
+            rows: list[tuple[int, str, str]] = db.execute(
+                "SELECT seq, title, text FROM records WHERE seq NOT IN"
+                " (SELECT seq FROM vectors WHERE embedder = ?) ORDER BY seq LIMIT ?",
+                (embedder, limit),
+            ).fetchall()
+        return [(seq, f"{title}\n{text}") for seq, title, text in rows]
+
+    def drop_vectors(self, *, but: int) -> None:
+        """Delete the vectors of all embedders but one."""
+        with self.writing() as db:
+            db.execute("DELETE FROM vectors WHERE embedder != ?", (but,))
+            db.execute("DELETE FROM embedders WHERE number != ?", (but,))
+
+    def rebuild_words(self) -> None:
+        """Make the lexical index again from the records."""
+        with self.writing() as db:
+            db.execute("INSERT INTO lexical (lexical) VALUES ('delete-all')")
+            for row in db.execute(f"SELECT seq, {COLUMNS} FROM records ORDER BY seq"):
+                _index(db, row[0], from_row(row[1:]))
+
+    def log_shown(
+        self,
+        op: LogOp,
+        *,
+        at: float,
+        run: str,
+        agent: str,
+        query: str,
+        shown: Iterable[tuple[int, int, float]],
+        attempt: str | None = None,
+    ) -> None:
+        """One log entry; `shown` has (sequence number, rank, score)."""
+        with self.writing() as db:
+            _log(db, at, op, run, agent, clean(query, limit=_QUERY_CHARS), attempt, shown)
+
+    def credit(
+        self, *, at: float, run: str, agent: str, attempt: str, outcome: str, records: Sequence[str]
+    ) -> None:
+        """Log a credit, count the uses and put the attempt's name to the recalls that served it."""
+        with self.writing() as db:
+            done = db.execute(
+                "SELECT 1 FROM log WHERE op = 'credit' AND run = ? AND agent = ? AND attempt = ?",
+                (run, agent, attempt),
+            ).fetchone()
+            if done:
+                return
+            seqs = _seqs(db, records)
+            shown = [(seq, rank, 0.0) for rank, seq in enumerate(seqs, 1)]
+            _log(db, at, "credit", run, agent, outcome, attempt, shown)
+            for seq in seqs:
+                db.execute(
+                    "INSERT INTO uses VALUES (?, ?, 1)"
+                    " ON CONFLICT (seq, outcome) DO UPDATE SET count = count + 1",
+                    (seq, outcome),
+                )
+                db.execute(
+                    "UPDATE log SET attempt = ? WHERE op = 'recall' AND run = ? AND agent = ?"
+                    " AND attempt IS NULL"
+                    " AND number IN (SELECT entry FROM shown WHERE shown.seq = ?)",
+                    (attempt, run, agent, seq),
+                )
+
+    def cite(
+        self, *, at: float, run: str, agent: str, attempt: str | None, records: Sequence[str]
+    ) -> None:
+        """Log that an agent named these records as what it built on."""
+        with self.writing() as db:
+            shown = [(seq, rank, 0.0) for rank, seq in enumerate(_seqs(db, records), 1)]
+            _log(db, at, "cite", run, agent, "", attempt, shown)
+
+    # -- reading
+
+    def find(self, prefix: str) -> MemoryRecord:
+        """The record whose id is or begins with `prefix`.
+
+        Raises:
+            KeyError: None, or several.
+        """
+        with self.reading() as db:
+            rows = db.execute(
+                f"SELECT {COLUMNS} FROM records WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1"
+                " ORDER BY id != ?1, seq LIMIT 2",
+                (prefix,),
+            ).fetchall()
+        if not prefix or not rows or (len(rows) > 1 and rows[0][0] != prefix):
+            found = "several records" if prefix and rows else "no record"
+            raise KeyError(f"{found} with an id that begins with {prefix!r}")
+        return from_row(rows[0])
+
+    def records(
+        self, *, kind: RecordKind | None, task: str | None, run: str | None, limit: int
+    ) -> list[MemoryRecord]:
+        """Newest first."""
+        terms, values = _conditions(kind=kind, task=task, run=run)
+        with self.reading() as db:
+            rows = db.execute(
+                f"SELECT {COLUMNS} FROM records WHERE {terms} ORDER BY seq DESC LIMIT ?",
+                (*values, limit),
+            ).fetchall()
+        return [from_row(row) for row in rows]
+
+    def by_seq(self, seqs: Sequence[int]) -> dict[int, MemoryRecord]:
+        """Records by sequence number."""
+        marks = ",".join("?" * len(seqs))
+        with self.reading() as db:
+            rows = db.execute(
+                f"SELECT seq, {COLUMNS} FROM records WHERE seq IN ({marks})", tuple(seqs)
+            ).fetchall()
+        return {row[0]: from_row(row[1:]) for row in rows}
+
+    def log(self, *, run: str | None, attempt: str | None, limit: int) -> list[LogEntry]:
+        """The newest `limit` entries, oldest first."""
+        terms, values = _conditions(run=run, attempt=attempt)
+        with self.reading() as db:
+            # One statement, so that entries and what they show are of one moment.
+            rows = db.execute(
+                "SELECT l.number, l.at, l.op, l.run, l.agent, l.query, l.attempt,"
+                " r.id, s.rank, s.score, r.title, r.text FROM"
+                f" (SELECT * FROM log WHERE {terms} ORDER BY number DESC LIMIT ?) AS l"
+                " LEFT JOIN shown AS s ON s.entry = l.number"
+                " LEFT JOIN records AS r ON r.seq = s.seq ORDER BY l.number, s.rank",
+                (*values, limit),
+            ).fetchall()
+        entries: dict[int, LogEntry] = {}
+        for number, at, op, run_, agent, query, attempt_, record, rank, score, title, text in rows:
+            entry = entries.get(number)
+            if entry is None:
+                entry = LogEntry(at, op, run_, agent, query, (), attempt_)
+            if record is not None:
+                shown = ShownRecord(RecordId(record), rank, score, f"{title}\n{text}")
+                entry = replace(entry, records=(*entry.records, shown))
+            entries[number] = entry
+        return list(entries.values())
+
+    def uses(self, record: str) -> dict[str, int]:
+        """How often a record was shown before an attempt, by what came of the attempt."""
+        with self.reading() as db:
+            rows: list[tuple[str, int]] = db.execute(
+                "SELECT outcome, count FROM uses WHERE seq = (SELECT seq FROM records WHERE id = ?)"
+                " ORDER BY outcome",
+                (record,),
+            ).fetchall()
+        return dict(rows)
+
+    def counts(self) -> dict[str, Any]:
+        """Plain JSON: records by kind and task, log entries by operation, vectors, uses."""
+        with self.reading() as db:
+
+            def grouped(table: str, column: Literal["kind", "task", "op"]) -> dict[str, int]:
+                sql = f"SELECT {column}, COUNT(*) FROM {table} GROUP BY 1 ORDER BY 1"
+                return dict(db.execute(sql).fetchall())
+
+            def single(sql: str) -> int:
+                return int(db.execute(sql).fetchone()[0] or 0)
+
+            log = grouped("log", "op")
+            return {
+                "records": single("SELECT COUNT(*) FROM records"),
+                "kinds": grouped("records", "kind"),
+                "tasks": grouped("records", "task"),
+                "runs": single("SELECT COUNT(DISTINCT run) FROM records"),
+                "recalls": log.get("recall", 0),
+                "log": log,
+                "uses": single("SELECT SUM(count) FROM uses"),
+                "vectors": single(
+                    "SELECT COUNT(*) FROM vectors WHERE embedder = (SELECT number FROM embedders"
+                    " WHERE identity = (SELECT value FROM meta WHERE key = 'embedder'))"
+                ),
+                "words": single("SELECT COUNT(*) FROM lexical"),
+            }
+
+
+def _index(db: sqlite3.Connection, seq: int, record: MemoryRecord) -> None:
+    tokens = " ".join(index_token(word) for word in words(f"{record.title}\n{record.text}"))
+    place = f"{Place('task', record.task).token} {Place('run', record.run).token}"
+    db.execute("INSERT INTO lexical (rowid, words, place) VALUES (?, ?, ?)", (seq, tokens, place))
+
+
+def _put_vector(db: sqlite3.Connection, seq: int, embedder: int, vector: Vectors) -> None:
+    blob = np.ascontiguousarray(vector, np.float32).tobytes()
+    db.execute(
+        "INSERT OR IGNORE INTO vectors (seq, embedder, vector) VALUES (?, ?, ?)",
+        (seq, embedder, blob),
+    )
+
+
+def _log(
+    db: sqlite3.Connection,
+    at: float,
+    op: LogOp,
+    run: str,
+    agent: str,
+    query: str,
+    attempt: str | None,
+    shown: Iterable[tuple[int, int, float]],
+) -> None:
+    entry = db.execute(
+        "INSERT INTO log (at, op, run, agent, query, attempt) VALUES (?, ?, ?, ?, ?, ?)",
+        (at, op, run, agent, query, attempt),
+    ).lastrowid
+    db.executemany(
+        "INSERT INTO shown (entry, seq, rank, score) VALUES (?, ?, ?, ?)",
+        [(entry, seq, rank, score) for seq, rank, score in shown],
+    )
+
+
+def _seqs(db: sqlite3.Connection, records: Sequence[str]) -> list[int]:
+    """Sequence numbers of the records that are known, each once, in the order given."""
+    found: dict[int, None] = {}
+    for record in records:
+        row = db.execute("SELECT seq FROM records WHERE id = ?", (record,)).fetchone()
+        if row:
+            found[int(row[0])] = None
+    return list(found)
+
+
+def _conditions(**columns: str | None) -> tuple[str, list[str]]:
+    given = {column: value for column, value in columns.items() if value is not None}
+    return " AND ".join(f"{column} = ?" for column in given) or "1", list(given.values())
