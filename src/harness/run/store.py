@@ -122,3 +122,11 @@ class Store:
         """Change an entry of the meta data."""
         with self._db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def without_memory(self) -> list[AttemptId]:
+        """Judged attempts whose memory record was not written before a kill."""
+        found = self._db.read(
+            "SELECT id FROM attempts WHERE verdict IS NOT NULL AND id NOT IN (SELECT attempt FROM"
+            " memory_log WHERE op = 'write' AND attempt IS NOT NULL) ORDER BY evaluated_at, id"
+        ).fetchall()
+        return [AttemptId(str(row["id"])) for row in found]

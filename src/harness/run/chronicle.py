@@ -1,0 +1,189 @@
+"""The run's dealings with the shared memory, and its own log of them.
+
+Every record an agent is shown is logged in `run.db` with its text, so that what agents knew can be
+told when the shared memory is gone.
+"""
+
+import uuid
+
+from harness.attempt import Attempt, Operator, Status, better
+from harness.ids import SEED_AGENT, AgentId, AttemptId, RecordId
+from harness.memory.base import (
+    Memory,
+    MemoryRecord,
+    Recalled,
+    RecallQuery,
+    RecordKind,
+    ShownRecord,
+)
+from harness.run.core import Core
+
+FEEDBACK_CHARACTERS = 600
+
+
+class Chronicle:
+    """Writes attempts and notes, recalls, credits."""
+
+    def __init__(self, core: Core, memory: Memory) -> None:
+        self._core = core
+        self._memory = memory
+        self._shown: dict[int, tuple[RecordId, ...]] = {}
+
+    async def recall_for(
+        self, agent: AgentId, number: int, operator: Operator, base: Attempt
+    ) -> list[Recalled]:
+        """What bears on a directive."""
+        limit = self._core.config.memory.limit
+        if limit == 0:
+            return []
+        recalled = await self._recall(
+            agent,
+            directive_query(operator, base),
+            purpose=operator.value,
+            limit=limit,
+            directive=number,
+        )
+        self._shown[number] = tuple(found.record.id for found in recalled)
+        return recalled
+
+    async def recall(
+        self, agent: AgentId, text: str, *, purpose: str, limit: int, directive: int | None
+    ) -> list[Recalled]:
+        """What an agent asks for."""
+        found = await self._recall(agent, text, purpose=purpose, limit=limit, directive=directive)
+        if directive is not None:
+            earlier = self._shown.get(directive, ())
+            self._shown[directive] = (*earlier, *(each.record.id for each in found))
+        return found
+
+    def shown(self, directive: int, records: tuple[RecordId, ...]) -> None:
+        """Restore what was shown with a directive before a resume."""
+        self._shown[directive] = records
+
+    async def again(self, records: tuple[str, ...]) -> list[Recalled]:
+        """The records shown with a directive before a resume, without logging them anew."""
+        found: list[Recalled] = []
+        for rank, record in enumerate(records, start=1):
+            try:
+                found.append(Recalled(await self._memory.get(record), rank, 0.0))
+            except KeyError:
+                continue  # the shared memory was wiped or moved since
+        return found
+
+    async def note(self, agent: AgentId, title: str, text: str, *, key: str) -> str:
+        """An agent's note."""
+        record = MemoryRecord(
+            id=self._record_id(f"note:{agent}:{key}"),
+            kind=RecordKind.NOTE,
+            title=title,
+            text=text,
+            task=self._core.task.name,
+            run=self._core.folder.id,
+            agent=agent,
+            created_at=self._core.clock.now(),
+        )
+        await self._write(record, attempt=None)
+        return record.id
+
+    async def finished(self, attempt: Attempt) -> None:
+        """Record a finished attempt and credit what was shown before it."""
+        if attempt.verdict is None or not attempt.verdict.charged:
+            return
+        record = self._attempt_record(attempt)
+        await self._write(record, attempt=attempt.id)
+        shown = self._shown.get(attempt.directive or 0, ())
+        if shown:
+            await self._memory.credit(
+                self._core.folder.id, attempt.agent, attempt.id, record.outcome, shown
+            )
+            self._core.store.memory_log(
+                "credit",
+                attempt.agent,
+                record.outcome,
+                tuple(ShownRecord(each, rank, 0.0) for rank, each in enumerate(shown, start=1)),
+                attempt=attempt.id,
+                directive=attempt.directive,
+            )
+
+    async def close(self) -> None:
+        """Let the memory go."""
+        await self._memory.close()
+
+    async def _recall(
+        self, agent: AgentId, text: str, *, purpose: str, limit: int, directive: int | None
+    ) -> list[Recalled]:
+        recalled = await self._memory.recall(
+            RecallQuery(
+                text=text,
+                purpose=purpose,
+                task=self._core.task.name,
+                run=self._core.folder.id,
+                agent=agent,
+                limit=limit,
+            )
+        )
+        shown = tuple(
+            ShownRecord(each.record.id, each.rank, each.score, each.record.text)
+            for each in recalled
+        )
+        self._core.store.memory_log("recall", agent, text, shown, directive=directive)
+        return recalled
+
+    async def _write(self, record: MemoryRecord, *, attempt: AttemptId | None) -> None:
+        await self._memory.write(record)
+        shown = ShownRecord(record.id, 1, 0.0, record.text)
+        self._core.store.memory_log("write", record.agent, record.title, (shown,), attempt=attempt)
+
+    def _attempt_record(self, attempt: Attempt) -> MemoryRecord:
+        parent = self._core.graph[attempt.parents[0]] if attempt.parents else None
+        outcome = self.outcome(attempt, parent)
+        return MemoryRecord(
+            id=self._record_id(f"attempt:{attempt.id}"),
+            kind=RecordKind.ATTEMPT,
+            title=attempt.title,
+            text=attempt_text(attempt, parent, outcome),
+            task=self._core.task.name,
+            run=self._core.folder.id,
+            agent=attempt.agent,
+            created_at=attempt.evaluated_at or attempt.created_at,
+            attempt=attempt.id,
+            score=attempt.score,
+            outcome=outcome,
+            data={"operator": attempt.operator.value, "detail": dict(attempt.detail)},
+        )
+
+    def outcome(self, attempt: Attempt, parent: Attempt | None) -> str:
+        """`improved`, `worse` or `equal` against the parent; the status without a score."""
+        if attempt.score is None:
+            return attempt.status.value
+        if parent is None or parent.score is None:
+            return "improved" if attempt.agent != SEED_AGENT else "equal"
+        if attempt.score == parent.score:
+            return "equal"
+        improved = better(self._core.task.direction, attempt.score, parent.score)
+        return "improved" if improved else "worse"
+
+    def _record_id(self, name: str) -> RecordId:
+        return RecordId(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._core.folder.id}:{name}").hex)
+
+
+def directive_query(operator: Operator, base: Attempt) -> str:
+    """What the memory is asked when a directive is given."""
+    feedback = base.verdict.feedback if base.verdict is not None else ""
+    if operator is Operator.DEBUG:
+        return f"{base.title}\n{feedback[:FEEDBACK_CHARACTERS]}"
+    return f"{operator.value} {base.title}\n{feedback[:200]}"
+
+
+def attempt_text(attempt: Attempt, parent: Attempt | None, outcome: str) -> str:
+    """An attempt in words, for recall and for people."""
+    lines = [f"{attempt.operator.value}: {attempt.title}"]
+    if attempt.status is Status.SCORED:
+        before = f" from {parent.score:.6g}" if parent and parent.score is not None else ""
+        lines.append(f"{outcome}{before} to {attempt.score:.6g}")
+    else:
+        lines.append(f"ended as {attempt.status.value}")
+    feedback = attempt.verdict.feedback.strip() if attempt.verdict is not None else ""
+    if feedback:
+        lines.append(feedback[:FEEDBACK_CHARACTERS])
+    return "\n".join(lines)

@@ -1,0 +1,114 @@
+"""What the pieces of a live run share."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import ParamSpec, TypeVar
+
+from harness.attempt import Attempt
+from harness.clock import Clock
+from harness.ids import AgentId
+from harness.run.budget import Budget
+from harness.run.config import RunConfig
+from harness.run.folder import RunFolder
+from harness.run.standings import Standings
+from harness.run.store import Store
+from harness.sandbox.base import Capabilities, SandboxProvider
+from harness.sandbox.repository import Repository
+from harness.search.base import SearchPolicy
+from harness.search.graph import AttemptGraph
+from harness.tasks.base import Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Ending:
+    """Whether and why the run is coming to its end; the first reason stays."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.error: BaseException | None = None
+        self._event = asyncio.Event()
+
+    def request(self, reason: str, error: BaseException | None = None) -> None:
+        """Start no directive and no evaluation from now on."""
+        if self.reason is None:
+            self.reason = reason
+            self.error = error
+            self._event.set()
+
+    def __bool__(self) -> bool:
+        return self.reason is not None
+
+    async def wait(self) -> None:
+        """Until a reason is given."""
+        await self._event.wait()
+
+
+class Timings:
+    """Wall seconds of the harness's own work by phase, for the report and the benchmarks."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the block's duration to `name`."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+
+@dataclass(slots=True)
+class AgentState:
+    """What an agent is doing: for the display and `status`."""
+
+    state: str
+    activity: str
+    since: float
+
+
+@dataclass(slots=True)
+class Core:
+    """The services of one run. Composed by `harness.run.prepare`."""
+
+    folder: RunFolder
+    config: RunConfig
+    task: Task
+    clock: Clock
+    store: Store
+    repository: Repository
+    provider: SandboxProvider
+    capabilities: Capabilities
+    policy: SearchPolicy
+    graph: AttemptGraph
+    budget: Budget
+    standings: Standings
+    executor: Executor
+    python: Path | None
+    """Virtual environment of the task where commands run on the host; None: our own."""
+    ending: Ending = field(default_factory=Ending)
+    timings: Timings = field(default_factory=Timings)
+    agents: dict[AgentId, AgentState] = field(default_factory=dict[AgentId, AgentState])
+    listeners: list[Callable[[Attempt], None]] = field(
+        default_factory=list[Callable[[Attempt], None]]
+    )
+
+    async def in_pool(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work in the run's own pool."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, partial(work, *args, **kwargs))
+
+    def say(self, agent: AgentId, state: str, activity: str) -> None:
+        """Note what an agent does now; written to the store by the ticker."""
+        self.agents[agent] = AgentState(state, activity, self.clock.now())

@@ -1,0 +1,219 @@
+"""One live run: seed, agents, ticker, end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.agents.base import Agent
+from harness.attempt import Attempt, Operator, Status
+from harness.errors import UserError
+from harness.events import EventKind
+from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId
+from harness.run import rows
+from harness.run.attempts import Candidate
+from harness.run.chronicle import Chronicle
+from harness.run.core import Core
+from harness.run.evaluation import Evaluations
+from harness.run.supervisor import CRASHED, Supervisor, submission_rules
+from harness.sandbox.scan import scan
+
+TICK_S = 0.25
+SESSION_EVERY_TICKS = 8
+GRACE_S = 5.0
+"""How long agents may take to return once the run is over and nothing is in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    reason: str
+    best: Attempt | None
+    seed: Attempt
+    evaluations: int
+    tokens: int
+    cost_usd: float | None
+    wall_s: float
+    error: BaseException | None
+
+
+class Run:
+    """A launch or a resume of a run, from its first evaluation to its end."""
+
+    def __init__(
+        self,
+        core: Core,
+        chronicle: Chronicle,
+        evaluations: Evaluations,
+        make_agent: Callable[[], Agent],
+    ) -> None:
+        self.core = core
+        self._chronicle = chronicle
+        self._evaluations = evaluations
+        self._make_agent = make_agent
+        self._session = core.store.accounts.begin_session()
+        self._aborted = False
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Drain: what is in flight is judged, nothing new starts."""
+        self.core.ending.request(reason)
+
+    async def abort(self) -> None:
+        """End at once: evaluations in flight are dropped and a resume queues them again."""
+        self.stop("aborted")
+        self._aborted = True
+        await self._evaluations.cancel()
+
+    async def execute(self) -> Outcome:
+        """Run to the end.
+
+        Raises:
+            UserError: The evaluator fails on the seed, or the seed has no score.
+        """
+        core = self.core
+        ticker = asyncio.create_task(self._tick(), name="ticker")
+        try:
+            await self._seed()
+            await self._recover()
+            if (spent := core.budget.spent()) is not None:
+                core.ending.request(spent)
+            await self._work()
+        finally:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+            await self._evaluations.cancel()
+            self._write_state(final=True)
+        return self._outcome()
+
+    async def _seed(self) -> None:
+        """Attempt 0: recorded once, evaluated first, counted."""
+        core = self.core
+        if SEED_ATTEMPT not in core.graph:
+            await core.budget.admit()
+            files = await core.in_pool(scan, core.task.seed, submission_rules(core.task))
+            tree = await core.in_pool(core.repository.write_tree, files)
+            commit = await core.in_pool(
+                core.repository.commit, tree, [], "seed", SEED_AGENT, core.clock.now()
+            )
+            seed = core.store.attempts.submit(
+                Candidate(commit, tree, SEED_AGENT, Operator.DRAFT, (), (), "seed", None, {}),
+                key=None,
+            )
+            core.graph.put(seed)
+            await core.in_pool(core.repository.set_ref, f"refs/attempts/{seed.id}", commit)
+            self._evaluations.start(seed)
+        elif core.graph[SEED_ATTEMPT].verdict is None:
+            return  # a kill interrupted it: `_recover` evaluates it again
+        self._check_seed(await self._evaluations.verdict_of(SEED_ATTEMPT))
+
+    def _check_seed(self, seed: Attempt) -> None:
+        if seed.status is Status.SCORED:
+            return
+        assert seed.verdict is not None
+        detail = next((s.detail for s in reversed(seed.verdict.stages) if s.detail), "")
+        said = " ".join((detail or seed.verdict.feedback).split())[-600:]
+        self.core.ending.request("seed")
+        if seed.status in (Status.EVALUATOR_ERROR, Status.SANDBOX_LOST):
+            raise UserError(
+                f"the evaluator of task {self.core.task.name!r} fails on the seed: {said}",
+                expected="a judge that answers for the task's own seed",
+                action=f"harness task check {self.core.task.folder}",
+            )
+        raise UserError(
+            f"the seed of task {self.core.task.name!r} has no score ({seed.status}): {said}",
+            expected="a seed that runs and scores, so that agents have a start",
+            action=f"harness task check {self.core.task.folder}",
+        )
+
+    async def _recover(self) -> None:
+        """After a resume: interrupted evaluations, refs and memory records that a kill cut off."""
+        core = self.core
+        refs = await core.in_pool(core.repository.refs)
+        for attempt in core.graph:
+            name = f"refs/attempts/{attempt.id}"
+            if name not in refs:
+                await core.in_pool(core.repository.set_ref, name, attempt.commit)
+        for judged in core.store.without_memory():
+            await self._chronicle.finished(core.graph[judged])
+        interrupted = [a for a in core.graph if a.status is Status.QUEUED]
+        for attempt in interrupted:
+            core.budget.readmit()
+            self._evaluations.start(attempt)
+        if any(attempt.id == SEED_ATTEMPT for attempt in interrupted):
+            self._check_seed(await self._evaluations.verdict_of(SEED_ATTEMPT))
+
+    async def _work(self) -> None:
+        core = self.core
+        supervisor = Supervisor(core, self._chronicle, self._evaluations, self._make_agent)
+        names = [AgentId(f"agent-{number + 1}") for number in range(core.config.agents)]
+        agents = [asyncio.create_task(supervisor.run(name), name=name) for name in names]
+        everyone = asyncio.gather(*agents, return_exceptions=True)
+        ending = asyncio.create_task(core.ending.wait(), name="ending")
+        try:
+            either: list[asyncio.Future[Any]] = [everyone, ending]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not core.ending:
+                crashed = all(core.agents[name].state == CRASHED for name in names)
+                core.ending.request("agents_failed" if crashed else "agents_ended")
+            if not self._aborted:
+                await self._evaluations.drain()
+            # Agents that wait for a verdict return by themselves; one in a model call does not.
+            await asyncio.wait([everyone], timeout=0.0 if self._aborted else GRACE_S)
+        finally:
+            ending.cancel()
+            for agent in agents:
+                agent.cancel()
+            await asyncio.gather(everyone, ending, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        ticks = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+            self._obey()
+            if (spent := self.core.budget.spent()) is not None:
+                self.core.ending.request(spent)
+            if ticks % SESSION_EVERY_TICKS == 0:
+                self._write_state()
+
+    def _obey(self) -> None:
+        for command in self.core.store.take_commands():
+            if command.command == "stop":
+                self.stop()
+                self.core.store.answer(command, "stopping")
+            else:
+                self.core.store.answer(command, f"unknown command {command.command!r}")
+
+    def _write_state(self, *, final: bool = False) -> None:
+        core = self.core
+        core.store.accounts.session_wall(
+            self._session, core.budget.session_s, core.ending.reason if final else None
+        )
+        core.store.agent_states(
+            {
+                agent: ("ended" if final else state.state, state.activity, state.since)
+                for agent, state in core.agents.items()
+            }
+        )
+        if final:
+            timings = {name: core.timings.seconds[name] for name in sorted(core.timings.seconds)}
+            core.store.set_meta("timings", rows.dump(timings))
+            core.store.event(
+                EventKind.ENDED,
+                reason=core.ending.reason or "error",
+                evaluations=core.budget.evaluations,
+            )
+
+    def _outcome(self) -> Outcome:
+        core = self.core
+        return Outcome(
+            reason=core.ending.reason or "error",
+            best=core.graph.best,
+            seed=core.graph[SEED_ATTEMPT],
+            evaluations=core.budget.evaluations,
+            tokens=core.budget.tokens,
+            cost_usd=core.budget.usd,
+            wall_s=core.budget.wall_s,
+            error=core.ending.error,
+        )

@@ -1,0 +1,122 @@
+"""A run on disk: made from a task and a configuration, or checked before it is resumed."""
+
+import secrets
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.clock import Clock
+from harness.errors import ConfigurationError, UserError
+from harness.events import EventKind
+from harness.memory.folder import refuse_network
+from harness.run.config import BudgetConfig, RunConfig, read_saved, save_config
+from harness.run.folder import RunFolder
+from harness.run.store import Store
+from harness.sandbox.repository import Repository
+from harness.tasks.base import Task
+from harness.tasks.loader import load_task
+from harness.version import package_version
+
+
+def task_budget(task: Task, config: RunConfig) -> RunConfig:
+    """`config` with the task's own budget where it has none."""
+    if not config.budget.unlimited:
+        return config
+    budget = BudgetConfig(evaluations=task.file.budget.evaluations, hours=task.file.budget.hours)
+    return config.model_copy(update={"budget": budget})
+
+
+def create_folder(task: Task, config: RunConfig, clock: Clock) -> RunFolder:
+    """A new run on disk: copy of the task, configuration, store, repository.
+
+    Raises:
+        ConfigurationError: The folder for runs cannot be used, or a setting cannot be.
+    """
+    runs_dir = Path(config.runs_dir).expanduser().absolute()
+    refuse_network(runs_dir, what="the folder of the runs", setting="--runs-dir")
+    stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
+    folder = RunFolder(runs_dir / f"{task.name}-{stamp}-{secrets.token_hex(2)}")
+    try:
+        folder.path.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder.path} cannot be made: {error.strerror}",
+            expected="a folder that can be written",
+            action="name another one with --runs-dir",
+        ) from error
+    _copy_task(task, folder)
+    save_config(config, folder.config)
+    folder.transcripts.mkdir()
+    Repository.create(folder.repository).close()
+    meta = {
+        "run": folder.id,
+        "task": task.name,
+        "task_hash": task.hash,
+        "direction": task.direction,
+        "private": str(task.private or ""),
+        "private_hash": task.private_hash or "",
+        "version": package_version(),
+    }
+    store = Store.create(folder.path, clock, meta)
+    store.event(EventKind.LAUNCHED, task=task.name, version=package_version())
+    store.close()
+    return folder
+
+
+def _copy_task(task: Task, folder: RunFolder) -> None:
+    folder.task.mkdir()
+    shutil.copyfile(task.folder / "task.yaml", folder.task / "task.yaml")
+    parts = {"seed": task.seed, "evaluator": task.evaluator, "knowledge": task.knowledge}
+    for name, part in parts.items():
+        if part is not None:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(part, folder.task / name, ignore=ignored)
+
+
+def extend_budget(folder: RunFolder, extension: BudgetConfig, clock: Clock) -> RunConfig:
+    """Give a run new limits (totals, not additions) where `extension` names them.
+
+    Raises:
+        UserError: A limit that is used up already.
+    """
+    config = read_saved(folder.config)
+    given = extension.model_dump(exclude_none=True)
+    if not given:
+        return config
+    config = config.model_copy(update={"budget": config.budget.model_copy(update=given)})
+    save_config(config, folder.config)
+    store = Store.open(folder.path, clock)
+    store.event(EventKind.BUDGET_EXTENDED, **given)
+    store.close()
+    return config
+
+
+def saved_task(folder: RunFolder, clock: Clock) -> Task:
+    """The task as it was launched, with its private data where they lie now.
+
+    Raises:
+        UserError: Task or private data changed or are gone.
+    """
+    store = Store.open(folder.path, clock)
+    meta = store.meta()
+    store.close()
+    task = load_task(folder.task)
+    if task.hash != meta["task_hash"]:
+        raise UserError(
+            f"the task copied into run {folder.id} was changed",
+            expected=f"the files of task {meta['task']!r} as they were at launch",
+            action="undo the change, or launch the changed task as a new run",
+        )
+    if not meta["private"]:
+        return task
+    private = Path(meta["private"])
+    hashed = load_task(private.parent).private_hash if private.is_dir() else None
+    if hashed != meta["private_hash"]:
+        state = "changed" if private.is_dir() else "are gone"
+        raise UserError(
+            f"the private data of task {meta['task']!r} in {private} {state}",
+            expected="the data that the earlier verdicts were made with",
+            action="put them back, or launch a new run",
+        )
+    return replace(task, private=private, private_hash=hashed)

@@ -1,0 +1,120 @@
+"""Keeps one agent alive: its sandbox, its workspace, its restarts."""
+
+import asyncio
+from collections.abc import Callable
+
+from harness.agents.base import Agent
+from harness.errors import BudgetExhaustedError, ModelRefusedError, UserError
+from harness.events import EventKind
+from harness.ids import AgentId
+from harness.run.chronicle import Chronicle
+from harness.run.context import RunContext
+from harness.run.core import Core
+from harness.run.evaluation import Evaluations
+from harness.sandbox.base import Mount, Sandbox, SandboxSpec
+from harness.sandbox.scan import SubmissionRules
+from harness.sandbox.workspace import Workspace
+from harness.tasks.base import Task
+
+MAX_CRASHES = 3
+BACKOFF_S = (1.0, 5.0)
+"""Pause before each restart."""
+
+CRASHED = "crashed"
+
+
+class Supervisor:
+    """Runs one agent to the end of the run. One agent's death never stops the run."""
+
+    def __init__(
+        self,
+        core: Core,
+        chronicle: Chronicle,
+        evaluations: Evaluations,
+        make_agent: Callable[[], Agent],
+    ) -> None:
+        self._core = core
+        self._chronicle = chronicle
+        self._evaluations = evaluations
+        self._make_agent = make_agent
+
+    async def run(self, agent: AgentId) -> None:
+        """Until the run is over or the agent has crashed too often."""
+        core = self._core
+        for crash in range(MAX_CRASHES):
+            try:
+                await self._life(agent)
+            except BudgetExhaustedError as error:
+                core.ending.request(core.budget.spent() or "budget")
+                core.say(agent, "ended", str(error))
+                return
+            except (ModelRefusedError, UserError) as error:
+                core.ending.request("refused", error)
+                core.say(agent, CRASHED, str(error).splitlines()[0])
+                return
+            except Exception as error:  # supervision: whatever an agent raises, the run goes on
+                self._report(agent, crash, error)
+                if crash + 1 < MAX_CRASHES and not core.ending:
+                    await asyncio.sleep(BACKOFF_S[crash])
+                continue
+            core.say(agent, "ended", "")
+            return
+        core.say(agent, CRASHED, core.agents[agent].activity)
+
+    async def _life(self, agent: AgentId) -> None:
+        core = self._core
+        core.say(agent, "starting", "sandbox")
+        folder = core.folder.workspaces / agent
+        folder.mkdir(parents=True, exist_ok=True)
+        sandbox = await core.provider.create(
+            SandboxSpec(
+                purpose="agent",
+                mounts=(Mount(folder, "/work", read_only=False),),
+                limits=core.config.sandbox.limits,
+                labels={"harness.run": core.folder.id, "harness.agent": agent},
+                image=core.task.file.environment.image,
+                python=core.python,
+            )
+        )
+        try:
+            context = RunContext(
+                core,
+                agent,
+                sandbox,
+                self._workspace(sandbox, agent),
+                self._chronicle,
+                self._evaluations,
+            )
+            await context.restore()
+            await self._make_agent().run(context)
+        finally:
+            await sandbox.close()
+
+    def _workspace(self, sandbox: Sandbox, agent: AgentId) -> Workspace:
+        core = self._core
+        return Workspace(
+            sandbox,
+            core.repository,
+            submission_rules(core.task),
+            folder=core.folder.workspaces / agent,
+            owner=core.provider.owner,
+            executor=core.executor,
+        )
+
+    def _report(self, agent: AgentId, crash: int, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self._core.say(agent, "restarting", text)
+        self._core.store.event(
+            EventKind.WARNING, agent=agent, text=f"crash {crash + 1} of {MAX_CRASHES}: {text}"
+        )
+
+
+def submission_rules(task: Task) -> SubmissionRules:
+    """What of a work tree is submitted."""
+    spec = task.file.submission
+    return SubmissionRules(
+        include=tuple(spec.include),
+        exclude=tuple(spec.exclude),
+        max_bytes=spec.max_bytes,
+        max_files=spec.max_files,
+    )
