@@ -21,7 +21,11 @@ Judge = Callable[[Path, Path, int], dict[str, Any]]
 
 LIBRARY = Path(harness.tasks.__file__).parent / "library"
 SEED_SCORES = {
+    "autocorrelation_first": (1.9, 2.1),
     "circle_packing": (0.9, 1.3),
+    "erdos_min_overlap": (0.48, 0.5),
+    "heilbronn_triangle": (0.003, 0.006),
+    "sort_kernel": (60.0, 70.0),
 }
 CASES = [
     pytest.param(task, folder, id=f"{task}-{folder.parent.name}-{folder.name}")
