@@ -8,6 +8,7 @@ and `check`, on this repository alone and with an environment of our own.
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -26,7 +27,7 @@ from harness.sandbox.objects import (
     write_durably,
 )
 from harness.sandbox.placing import place
-from harness.sandbox.tree import MAX_DEPTH, TreeFile, path_problem
+from harness.sandbox.tree import MAX_DEPTH, TreeFile, content_problem, path_problem
 
 __all__ = ["Repository", "TreeFile"]
 
@@ -99,6 +100,7 @@ class Repository:
         try:
             draft.rename(path)
         except OSError as error:
+            shutil.rmtree(draft)
             raise FileExistsError(f"{path} is there and not an empty folder") from error
         sync_directory(path.parent)
         return cls(path)
@@ -122,11 +124,11 @@ class Repository:
         """Record files by path; the same files always give the same hash. May be empty.
 
         Raises:
-            ValueError: For a path that may not be in a tree, or that is both file and folder.
+            ValueError: For a file that may not be in a tree, or one that is a folder as well.
             OSError: When the disk refuses.
         """
-        for path in files:
-            problem = path_problem(path)
+        for path, file in files.items():
+            problem = path_problem(path) or content_problem(path, file.data)
             if problem is not None:
                 raise ValueError(f"{path!r}: {problem}")
         folders: dict[str, dict[str, TreeEntry]] = {"": {}}

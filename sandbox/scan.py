@@ -21,7 +21,7 @@ import pathspec
 
 from harness.errors import SubmissionRefusedError
 from harness.sandbox.base import MIB
-from harness.sandbox.tree import MAX_DEPTH, TreeFile, path_problem
+from harness.sandbox.tree import MAX_DEPTH, TreeFile, content_problem, path_problem
 
 ALWAYS_EXCLUDED = frozenset(
     {
@@ -47,7 +47,7 @@ class SubmissionRules:
     own `.gitignore` plays no part.
 
     Raises:
-        ValueError: On construction, for a pattern that is malformed or can match nothing.
+        ValueError: On construction, for a pattern that is malformed, empty or a comment.
     """
 
     include: tuple[str, ...] = ("**",)
@@ -70,9 +70,8 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
         everything = bool(patterns)
         return lambda path: everything
     spec = pathspec.GitIgnoreSpec.from_lines(patterns)
-    for text, pattern in zip(patterns, spec.patterns, strict=True):
-        if pattern.include is None:
-            raise ValueError(f"{text!r} is not a gitignore pattern that can match a file")
+    if len(spec.patterns) != len(patterns) or any(one.include is None for one in spec.patterns):
+        raise ValueError(f"not all of {list(patterns)} are gitignore patterns that match a file")
     return spec.match_file
 
 
@@ -266,6 +265,18 @@ def unreadable(path: str) -> SubmissionRefusedError:
     return _refuse(path, "it is not readable", "chmod u+r (a folder: u+rx) or delete it")
 
 
+def accepted(path: str, file: TreeFile) -> TreeFile:
+    """The file, once its content is known.
+
+    Raises:
+        SubmissionRefusedError: When such content cannot be recorded at that path.
+    """
+    problem = content_problem(path, file.data)
+    if problem is not None:
+        raise _refuse(path, problem, "shorten it or delete it")
+    return file
+
+
 def _read(parent: int, name: str, path: str, listed: os.stat_result) -> TreeFile:
     descriptor = _open(parent, name, path)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 (a descriptor, no path)
@@ -280,7 +291,7 @@ def _read(parent: int, name: str, path: str, listed: os.stat_result) -> TreeFile
             chunks += chunk
         if len(chunks) != before.st_size or _state(os.fstat(descriptor)) != _state(before):
             raise changed(path)
-    return TreeFile(bytes(chunks), bool(before.st_mode & stat.S_IXUSR))
+    return accepted(path, TreeFile(bytes(chunks), bool(before.st_mode & stat.S_IXUSR)))
 
 
 def _state(about: os.stat_result) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from harness.sandbox.scan import (
     Kind,
     Sieve,
     SubmissionRules,
+    accepted,
     changed,
     unreadable,
 )
@@ -195,7 +196,7 @@ def _unpack(stream: bytes, selected: Mapping[str, _Listed]) -> dict[str, TreeFil
                 data = content.read(listed.size + 1) if content is not None else b""
                 if not len(data) == member.size == listed.size:
                     raise changed(path)
-                found[path] = TreeFile(data, bool(listed.mode & 0o100))
+                found[path] = accepted(path, TreeFile(data, bool(listed.mode & 0o100)))
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise SandboxUnavailableError(f"the stream of the workspace: {error}") from error
     for path in selected:

@@ -19,6 +19,10 @@ _GIT_NAME = re.compile(r"\.git|\.gitmodules|(g(i[0-9a-z]{0,4})?)?~[1-9][0-9]*", 
 # Control characters; invisible ones (joiners, text direction: HFS+ ignores them); line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
+# git (2.39) refuses longer lines in the attributes file of a tree; it matches the name in any case.
+_ATTRIBUTES_NAME = ".gitattributes"
+_ATTRIBUTES_LINE_BYTES = 2047
+
 
 class TreeFile(NamedTuple):
     """One regular file of a tree."""
@@ -45,6 +49,14 @@ def path_problem(path: str) -> str | None:
         problem = _name_problem(name)
         if problem is not None:
             return problem
+    return None
+
+
+def content_problem(path: str, data: bytes) -> str | None:
+    """Why a file at `path` cannot have this content in a tree, None when it can."""
+    name = path.rpartition("/")[2].rstrip(". ").lower()
+    if name == _ATTRIBUTES_NAME and max(map(len, data.split(b"\n"))) > _ATTRIBUTES_LINE_BYTES:
+        return f"git reads no line longer than {_ATTRIBUTES_LINE_BYTES} bytes in it"
     return None
 
 
