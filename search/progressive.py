@@ -52,6 +52,9 @@ ANCESTORS = 64
 MEMORY = 0.98
 """What an operator's outcome is worth after each further outcome of that operator."""
 
+LOCAL_WIN = 0.25
+"""What an improvement on the base counts for an operator when it is not the best of all."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -101,7 +104,8 @@ class ProgressivePolicy:
             return
         self._finished += 1
         self._rewards.observe(attempt)
-        self._since_best = 0 if self._front.observe(attempt) else self._since_best + 1
+        is_best = self._front.observe(attempt)
+        self._since_best = 0 if is_best else self._since_best + 1
         base = attempt.parents[0] if attempt.parents else None
         self._follow_line(attempt, base)
         to_beat = self._scores.get(base) if base is not None else None
@@ -111,7 +115,7 @@ class ProgressivePolicy:
         if base is not None:
             record = self._records.setdefault(attempt.operator, Record())
             record.trials = record.trials * MEMORY + 1.0
-            record.wins = record.wins * MEMORY + improved
+            record.wins = record.wins * MEMORY + (1.0 if is_best else LOCAL_WIN * improved)
             self._drafts += attempt.operator is Operator.DRAFT
         if attempt.score is not None:
             self._scores[attempt.id] = attempt.score

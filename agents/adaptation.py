@@ -1,0 +1,148 @@
+"""What the recorded outcomes say about which changes to try and how large to make them.
+
+Everything is derived from the attempts' `detail` and scores, so nothing else need be kept. Choices
+are made by probability matching on success rates that fade with age; step sizes follow the
+one-fifth success rule (Rechenberg 1973): they settle where one step in five is an improvement.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from harness.attempt import NOT_CHARGED, UNFINISHED, Attempt, Direction, better
+from harness.search.graph import AttemptGraph
+
+WINDOW = 300
+"""Newest attempts looked at, which bounds the work in a long run."""
+FADE = 0.97
+"""What an outcome is worth after each further outcome of the same kind."""
+DOUBT = (0.25, 1.0)
+"""Wins and trials assumed before there are any."""
+FLOOR = 0.02
+"""Success rate below which no choice is put, so that each can come back."""
+GROW, SHRINK = 1.6, 0.89
+"""1.6 * 0.89**4 is 1.0: four failures undo one success."""
+RECENT_GAINS = 40
+"""The largest of this many gains counts as a full win, so that small ones count less."""
+STEPS = (1e-9, 4.0)
+"""Bounds of step sizes, relative to the spread of what is changed."""
+
+COMBINED = frozenset({"repeat", "retreat", "transplant", "cross_rows", "blend"})
+"""Edits that use earlier changes; all others share the key `FRESH` beside their own."""
+
+Key = tuple[str | int, ...]
+FRESH: Key = ("fresh",)
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Rate:
+    """Faded trials and wins. A win counts by the size of its gain, so the rate is not a share."""
+
+    trials: float = 0.0
+    wins: float = 0.0
+
+    def add(self, win: float) -> None:
+        self.trials = self.trials * FADE + 1.0
+        self.wins = self.wins * FADE + win
+
+    @property
+    def estimate(self) -> float:
+        return max(FLOOR, (self.wins + DOUBT[0]) / (self.trials + DOUBT[1]))
+
+
+class Experience:
+    """Success rates and step sizes by key: an edit's name, then ever finer places."""
+
+    def __init__(self, unit: float = 1.0) -> None:
+        self._unit = unit
+        self._rates: dict[Key, Rate] = {}
+        self._steps: dict[Key, float] = {}
+
+    @classmethod
+    def of(cls, graph: AttemptGraph) -> "Experience":
+        """What the newest attempts of the graph teach; the same for the same graph."""
+        recent = list(graph.attempts.values())[-WINDOW:]
+        outcomes = [(a, gain_of(graph, a)) for a in recent if _teaches(a)]
+        gains = [gain for _, gain in outcomes if gain > 0][-RECENT_GAINS:]
+        experience = cls(max(gains, default=1.0))
+        for attempt, gain in outcomes:
+            win = experience.win(gain)
+            experience._learn(attempt.detail, win, finished=attempt.status not in UNFINISHED)
+        return experience
+
+    def _learn(self, detail: Mapping[str, object], win: float, *, finished: bool) -> None:
+        keys = keys_of(detail)
+        for key in keys:
+            self._rates.setdefault(key, Rate()).add(win)
+        step = detail.get("step")
+        if finished and isinstance(step, int | float) and step:
+            # The two finest keys differ by the sign only; the size of the step is theirs together.
+            key = keys[-2] if len(keys) > 1 else keys[-1]
+            known = self._steps.get(key, abs(step))
+            self._steps[key] = max(known, abs(step)) * GROW if win else known * SHRINK
+
+    def win(self, gain: float) -> float:
+        """What a gain counts, in [0, 1]: its size against the largest recent one, compressed."""
+        return min(1.0, math.sqrt(gain / self._unit)) if gain > 0 else 0.0
+
+    def rate(self, key: Key) -> float:
+        """Estimated success rate."""
+        rate = self._rates.get(key)
+        return rate.estimate if rate else DOUBT[0] / DOUBT[1]
+
+    def choose(self, rng: Random, options: Sequence[tuple[T, Key, float]]) -> T:
+        """One of (option, key, prior), with probability proportional to prior times rate."""
+        weights = [prior * self.rate(key) for _, key, prior in options]
+        return rng.choices(options, weights=weights)[0][0]
+
+    def step(self, rng: Random, key: Key, default: float) -> float:
+        """A step size around the adapted one; log-normal, over about a decade."""
+        centre = self._steps.get(key, default)
+        return min(STEPS[1], max(STEPS[0], centre * math.exp(rng.gauss(0.0, 0.8))))
+
+
+def keys_of(detail: Mapping[str, object]) -> list[Key]:
+    """From coarse to fine: edit; file and table; column; sign of the step."""
+    name = str(detail.get("edit"))
+    key: Key = (name,)
+    keys: list[Key] = [key] if name in COMBINED else [FRESH, key]
+    for name in ("place", "column"):
+        value = detail.get(name)
+        if isinstance(value, str | int):
+            key = (*key, value)
+            keys.append(key)
+    step = detail.get("step")
+    if isinstance(step, int | float):
+        keys.append((*key, "up" if step >= 0 else "down"))
+    return keys
+
+
+def scored_ancestor(graph: AttemptGraph, attempt: Attempt) -> Attempt | None:
+    """The nearest ancestor along first parents that has a score."""
+    while attempt.parents:
+        attempt = graph[attempt.parents[0]]
+        if attempt.score is not None:
+            return attempt
+    return None
+
+
+def digests(attempts: Iterable[Attempt]) -> set[str]:
+    """Digests of the contents that the offline agent has submitted."""
+    return {str(a.detail["digest"]) for a in attempts if "digest" in a.detail}
+
+
+def _teaches(attempt: Attempt) -> bool:
+    return "edit" in attempt.detail and attempt.status not in NOT_CHARGED
+
+
+def gain_of(graph: AttemptGraph, attempt: Attempt) -> float:
+    """By how much the attempt beats its nearest scored ancestor; not positive otherwise."""
+    base = scored_ancestor(graph, attempt)
+    if attempt.score is None or base is None or base.score is None:
+        return 0.0
+    direction: Direction = graph.direction
+    difference = abs(attempt.score - base.score)
+    return difference if better(direction, attempt.score, base.score) else -difference
