@@ -110,6 +110,8 @@ class Submitted:
 
     attempt: Attempt
     verdict: Verdict
+    closed: bool = False
+    """After five duplicates in a row the directive is closed: ask for the next assignment."""
 
 
 class AgentContext(Protocol):

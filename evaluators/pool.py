@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 import traceback
+from collections.abc import Callable
 
 from harness.attempt import StageResult, Status, Verdict
 from harness.evaluators.base import EvaluationJob, Evaluator
@@ -40,8 +41,10 @@ class EvaluatorPool:
         """Evaluations that wait for a slot."""
         return len(self._tasks) - self._running
 
-    async def evaluate(self, job: EvaluationJob) -> Verdict:
-        """Score one submission as soon as a slot is free.
+    async def evaluate(
+        self, job: EvaluationJob, *, started: Callable[[], None] | None = None
+    ) -> Verdict:
+        """Score one submission as soon as a slot is free; `started` is called when one is.
 
         Raises:
             RuntimeError: When the pool is closed.
@@ -49,7 +52,7 @@ class EvaluatorPool:
         """
         if self._closed:
             raise RuntimeError("the evaluator pool is closed")
-        task = asyncio.get_running_loop().create_task(self._run(job))
+        task = asyncio.get_running_loop().create_task(self._run(job, started))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -69,10 +72,12 @@ class EvaluatorPool:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._evaluator.close()
 
-    async def _run(self, job: EvaluationJob) -> Verdict:
+    async def _run(self, job: EvaluationJob, notify: Callable[[], None] | None) -> Verdict:
         async with self._free:
             self._running += 1
             started = time.perf_counter()
+            if notify is not None:
+                notify()
             try:
                 return await self._evaluator.evaluate(job)
             # An evaluator promises not to raise. One that does (a third party's, a bug of ours)

@@ -25,7 +25,13 @@ def memory_folder(config: MemoryConfig) -> Path:
     return user_data_path("harness", appauthor=False) / "memory"
 
 
-def refuse_network(folder: Path, *, mounts: Path = Path("/proc/self/mountinfo")) -> None:
+def refuse_network(
+    folder: Path,
+    *,
+    what: str = "the memory folder",
+    setting: str = "`memory.path` in harness.yaml or HARNESS_MEMORY",
+    mounts: Path = Path("/proc/self/mountinfo"),
+) -> None:
     """SQLite's write-ahead log needs shared memory, which network file systems do not give.
 
     Known from the kernel's table of mounts; where there is none (macOS) nothing is refused.
@@ -36,9 +42,9 @@ def refuse_network(folder: Path, *, mounts: Path = Path("/proc/self/mountinfo"))
     kind = _file_system(folder, mounts)
     if kind in _NETWORK:
         raise ConfigurationError(
-            f"the memory folder {folder} is on a network file system ({kind})",
+            f"{what} {folder} is on a network file system ({kind})",
             expected="a folder on a local disk: several processes share it through SQLite",
-            action="set `memory.path` in harness.yaml or HARNESS_MEMORY to a local folder",
+            action=f"set {setting} to a local folder",
         )
 
 

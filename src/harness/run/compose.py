@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
-from harness.agents.base import Agent
 from harness.agents.heartbeats.base import HeartbeatRule
 from harness.agents.heartbeats.rules import check_rules, default_rules
 from harness.agents.pricing import price_of
@@ -12,6 +12,7 @@ from harness.agents.registry import make_agent
 from harness.clock import Clock
 from harness.errors import ConfigurationError
 from harness.evaluators.answer import AnswerEvaluator
+from harness.evaluators.open import prepare_environment
 from harness.evaluators.pool import EvaluatorPool
 from harness.memory.open import open_memory
 from harness.run.budget import Budget
@@ -98,69 +99,81 @@ async def open_run(
         lock = RunLock(folder)
         lock.acquire()
         stack.callback(lock.release)
-        executor = ThreadPoolExecutor(config.agents + config.slots + 2, "harness")
-        stack.callback(executor.shutdown, cancel_futures=True)
-        # A slow embedder or the index must not hold up commands and git.
-        memory_executor = ThreadPoolExecutor(2, "harness-memory")
-        stack.callback(memory_executor.shutdown, cancel_futures=True)
+        executor = _pool(stack, config.agents + config.slots + 2, "harness")
         provider, capabilities = await open_provider(config.sandbox, executor)
         stack.push_async_callback(provider.close)
         check_isolation(config, capabilities)
         await provider.reap(folder.id)
-        memory = await open_memory(config.memory, memory_executor, clock=clock)
+        python = await prepare_environment(task, provider, capabilities, executor)
+        # A slow embedder or the index must not hold up commands and git: a pool of its own.
+        memory = await open_memory(config.memory, _pool(stack, 2, "memory"), clock=clock)
         stack.push_async_callback(memory.close)
         repository = Repository.open(folder.repository)
         stack.callback(repository.close)
         store = Store.open(folder.path, clock)
         stack.callback(store.close)
-        store.attempts.requeue()
-        attempts = store.attempts.all()
-        judged = finished_in_order(attempts)
-        core = Core(
-            folder=folder,
-            config=config,
-            task=task,
-            clock=clock,
-            store=store,
+        core = _core(folder, task, config, clock, store)(
             repository=repository,
             provider=provider,
             capabilities=capabilities,
-            policy=make_policy(
-                config.search.policy,
-                seed=config.seed,
-                direction=task.direction,
-                config=config.search,
-            ),
-            graph=AttemptGraph(task.direction, attempts),
-            budget=Budget(
-                config.budget,
-                evaluations=sum(a.verdict is not None and a.verdict.charged for a in judged),
-                usage=store.accounts.usage(),
-                wall_before_s=store.accounts.wall_s(),
-                clock=clock,
-            ),
-            standings=Standings(task.direction, store.interventions.fired()),
             executor=executor,
-            python=None,
+            python=python,
         )
-        for attempt in judged:
-            core.policy.observe(attempt)
-            core.standings.observe(attempt)
-        folder.scratch.mkdir(exist_ok=True)
         evaluator = AnswerEvaluator(
             task,
             provider,
-            python=core.python,
-            scratch=folder.scratch,
-            executor=executor,
-            labels={"harness.run": folder.id},
+            config.sandbox.limits,
+            python,
+            folder.scratch,
+            executor,
+            {"harness.run": folder.id},
         )
         pool = EvaluatorPool(evaluator, config.slots)
         stack.push_async_callback(pool.close)
         chronicle = Chronicle(core, memory)
-        evaluations = Evaluations(core, pool, chronicle, Pulse(core, heartbeat_rules(config)))
+        pulse = Pulse(core, heartbeat_rules(config))
+        evaluations = Evaluations(core, pool, chronicle, pulse)
+        yield Run(
+            core, chronicle, evaluations, partial(make_agent, config.agent_kind, config.agent)
+        )
 
-        def agent() -> Agent:
-            return make_agent(config.agent_kind, config.agent)
 
-        yield Run(core, chronicle, evaluations, agent)
+def _pool(stack: AsyncExitStack, threads: int, name: str) -> ThreadPoolExecutor:
+    executor = ThreadPoolExecutor(threads, name)
+    stack.callback(executor.shutdown, cancel_futures=True)
+    return executor
+
+
+def _core(
+    folder: RunFolder, task: Task, config: RunConfig, clock: Clock, store: Store
+) -> "partial[Core]":
+    """The state of the run, rebuilt from the store; interrupted evaluations are queued again."""
+    store.attempts.requeue()
+    attempts = store.attempts.all()
+    judged = finished_in_order(attempts)
+    policy = make_policy(
+        config.search.policy, seed=config.seed, direction=task.direction, config=config.search
+    )
+    standings = Standings(task.direction, store.interventions.fired())
+    for attempt in judged:
+        policy.observe(attempt)
+        standings.observe(attempt)
+    budget = Budget(
+        config.budget,
+        evaluations=sum(a.verdict is not None and a.verdict.charged for a in judged),
+        usage=store.accounts.usage(),
+        wall_before_s=store.accounts.wall_s(),
+        clock=clock,
+    )
+    return partial(
+        Core,
+        folder=folder,
+        config=config,
+        task=task,
+        clock=clock,
+        store=store,
+        policy=policy,
+        graph=AttemptGraph(task.direction, attempts),
+        budget=budget,
+        standings=standings,
+    )

@@ -1,0 +1,258 @@
+"""`harness launch` and `harness resume`."""
+
+import asyncio
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from harness.cli.display import Display, DisplayName, make_display
+from harness.cli.output import RunsDir, say
+from harness.clock import SystemClock
+from harness.errors import HarnessError, UserError
+from harness.run.budget import format_budget
+from harness.run.compose import check_config, open_run
+from harness.run.config import BudgetConfig, RunConfig, load_config, read_saved
+from harness.run.folder import RunFolder, find_run
+from harness.run.orchestrator import Outcome, Run
+from harness.run.prepare import create_folder, extend_budget, saved_task, task_budget
+from harness.run.views import read_run
+from harness.tasks.base import Task
+from harness.tasks.loader import load_task
+
+JsonLines = Annotated[
+    bool,
+    Parameter(name="--json", negative=(), help="JSON Lines on stdout: launch, attempts, done."),
+]
+GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "budget", "target", "stopped"})
+DISPLAY_TICK_S = 0.25
+
+
+def launch(
+    task: str,
+    *,
+    agents: int | None = None,
+    evals: int | None = None,
+    hours: float | None = None,
+    tokens: int | None = None,
+    budget_usd: float | None = None,
+    target: float | None = None,
+    model: str | None = None,
+    agent: str | None = None,
+    sandbox: str | None = None,
+    unsafe: Annotated[bool, Parameter(negative=())] = False,
+    search: str | None = None,
+    memory: Literal["run", "task", "global"] | None = None,
+    slots: int | None = None,
+    seed: int | None = None,
+    runs_dir: str | None = None,
+    config: Path | None = None,
+    display: DisplayName = "auto",
+    json: JsonLines = False,
+) -> int:
+    """Improve a task with a team of agents.
+
+    Parameters
+    ----------
+    task
+        A library task (`harness task list`) or a task folder.
+    agents
+        Number of agents.
+    evals
+        Budget: evaluations, the seed's included.
+    hours
+        Budget: wall time in hours.
+    tokens
+        Budget: tokens of all model calls.
+    budget_usd
+        Budget: US dollars for model calls.
+    target
+        End when this score is reached.
+    model
+        Model name at an OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY).
+    agent
+        offline, llm, or package.module:Class; by default llm when a model is named.
+    sandbox
+        auto, docker, bubblewrap or process.
+    unsafe
+        Run code that a model wrote even where the sandbox does not isolate it.
+    search
+        progressive, greedy or random.
+    memory
+        What is recalled: this run's records, the task's, or all.
+    slots
+        Evaluations at once; by default one for each CPU core.
+    seed
+        Seed of all random choices.
+    runs_dir
+        Folder that holds the runs.
+    config
+        YAML file with settings; by default harness.yaml if it is there.
+    display
+        auto, live, plain, json or none.
+    """
+    flags: dict[str, Any] = {
+        "agents": agents,
+        "budget.evaluations": evals,
+        "budget.hours": hours,
+        "budget.tokens": tokens,
+        "budget.usd": budget_usd,
+        "target": target,
+        "agent.model.name": model,
+        "agent.kind": agent,
+        "sandbox.provider": sandbox,
+        "sandbox.unsafe": unsafe or None,
+        "search.policy": search,
+        "memory.scope": memory,
+        "evaluators.slots": slots,
+        "seed": seed,
+        "runs_dir": runs_dir,
+    }
+    loaded = load_task(task)
+    given = load_config(flags, file=config)
+    settings = task_budget(loaded, given)
+    if given.budget.unlimited:
+        say(f"no budget given; the task's own: {format_budget(settings.budget)}")
+    check_config(settings)
+    clock = SystemClock()
+    folder = create_folder(loaded, settings, clock)
+    screen = make_display("json" if json else display)
+    try:
+        return asyncio.run(_session(folder, loaded, settings, screen))
+    except UserError:
+        if len(read_run(folder).attempts) == 0:
+            shutil.rmtree(folder.path)  # nothing was started, so nothing is lost
+        raise
+
+
+def resume(
+    run: str = "latest",
+    *,
+    evals: str | None = None,
+    hours: str | None = None,
+    tokens: str | None = None,
+    budget_usd: str | None = None,
+    runs_dir: RunsDir = "runs",
+    display: DisplayName = "auto",
+    json: JsonLines = False,
+) -> int:
+    """Continue a run that was stopped or killed, or extend one that used its budget up.
+
+    Parameters
+    ----------
+    run
+        A run's folder, its id, or latest.
+    evals
+        New total of evaluations, or +N more.
+    hours
+        New total of hours, or +N more.
+    tokens
+        New total of tokens, or +N more.
+    budget_usd
+        New total of US dollars, or +N more.
+    display
+        auto, live, plain, json or none.
+    """
+    folder = find_run(run, Path(runs_dir))
+    clock = SystemClock()
+    old = read_saved(folder.config).budget
+    extension = BudgetConfig(
+        evaluations=_whole(_total("--evals", evals, old.evaluations)),
+        hours=_total("--hours", hours, old.hours),
+        tokens=_whole(_total("--tokens", tokens, old.tokens)),
+        usd=_total("--budget-usd", budget_usd, old.usd),
+    )
+    task = saved_task(folder, clock)
+    settings = extend_budget(folder, extension, clock)
+    _refuse_spent(folder, settings)
+    check_config(settings)
+    screen = make_display("json" if json else display)
+    return asyncio.run(_session(folder, task, settings, screen))
+
+
+def _total(flag: str, text: str | None, old: float | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UserError(
+            f"{flag} is {text!r}",
+            expected="a new total such as 200, or an addition such as +100",
+            action=f"give {flag} a positive number",
+        )
+    return value + (old or 0) if text.startswith("+") else value
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _refuse_spent(folder: RunFolder, config: RunConfig) -> None:
+    view = read_run(folder)
+    limits = config.budget
+    used = {
+        "evaluations": (view.evaluations, limits.evaluations, "--evals"),
+        "hours": (view.wall_s / 3600, limits.hours, "--hours"),
+        "tokens": (view.tokens, limits.tokens, "--tokens"),
+        "usd": (view.cost_usd or 0.0, limits.usd, "--budget-usd"),
+    }
+    for name, (value, limit, flag) in used.items():
+        if limit is not None and value >= limit:
+            raise UserError(
+                f"run {folder.id} has used its budget up: {value:g} of {limit:g} {name}",
+                expected="a budget with something left",
+                action=f"harness resume {folder.id} {flag} +{limit:g}",
+            )
+
+
+async def _session(folder: RunFolder, task: Task, config: RunConfig, screen: Display) -> int:
+    async with open_run(folder, task, config, SystemClock()) as run:
+        _handle_signals(run)
+        screen.started(run)
+        run.core.listeners.append(screen.judged)
+        ticking = asyncio.create_task(_tick(screen))
+        try:
+            outcome = await run.execute()
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+    screen.ended(outcome)
+    return _exit_code(outcome)
+
+
+async def _tick(screen: Display) -> None:
+    while True:
+        await asyncio.sleep(DISPLAY_TICK_S)
+        screen.tick()
+
+
+def _handle_signals(run: Run) -> None:
+    loop = asyncio.get_running_loop()
+    aborting: list[asyncio.Task[None]] = []
+
+    def interrupted() -> None:
+        if not run.core.ending:
+            say("draining: evaluations in flight finish; once more to stop at once")
+            run.stop()
+        elif not aborting:
+            aborting.append(loop.create_task(run.abort()))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted)
+
+
+def _exit_code(outcome: Outcome) -> int:
+    if outcome.reason in GOOD_ENDS:
+        return 0
+    error = outcome.error
+    if isinstance(error, HarnessError):
+        raise error
+    if error is not None:
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+    return 1

@@ -1,0 +1,84 @@
+"""The entry point: dispatch, and what the user sees when something goes wrong.
+
+Exit codes: 0 fine, 1 our fault, 2 the user's mistake, 3 the candidate has no score (`eval`).
+"""
+
+import sys
+from collections.abc import Sequence
+
+from harness.cli.commands import all_commands, help_page
+from harness.errors import HarnessError, ModelRefusedError, UserError
+from harness.version import package_version
+
+EXIT_OUR_FAULT = 1
+EXIT_USER = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    raise SystemExit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    # Answered here because the command parser alone costs more than a help page may.
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print(help_page())
+        return 0 if arguments else EXIT_USER
+    if arguments[0] == "--version":
+        print(package_version())
+        return 0
+    if sys.platform not in ("linux", "darwin"):
+        print("harness runs on Linux, macOS and WSL2", file=sys.stderr)
+        return EXIT_USER
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER
+    except ModelRefusedError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER
+    except HarnessError as error:
+        if debug:
+            raise
+        print(f"error: {error}\n  (--debug shows where)", file=sys.stderr)
+        return EXIT_OUR_FAULT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    import cyclopts
+
+    app = cyclopts.App(
+        name="harness",
+        help_format="plaintext",
+        version=package_version(),
+        print_error=False,
+        exit_on_error=False,
+        result_action="return_value",
+    )
+    for entry in all_commands():
+        app.command(entry.target, name=entry.name, help=entry.help)
+    try:
+        result = app(arguments)
+    except cyclopts.CycloptsError as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"  to do:    harness {arguments[0]} --help", file=sys.stderr)
+        return EXIT_USER
+    return result if isinstance(result, int) else 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

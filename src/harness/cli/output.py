@@ -1,0 +1,64 @@
+"""Printing for people and for programs; nothing but the document on stdout with `--json`."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+JsonFlag = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON document.")]
+RunsDir = Annotated[
+    str, Parameter(name="--runs-dir", env_var="HARNESS_RUNS_DIR", help="Folder of the runs.")
+]
+
+
+def print_json(document: Any) -> None:
+    """One document, readable."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def print_record(record: Any) -> None:
+    """One line of a JSON Lines stream, flushed."""
+    print(json.dumps(record, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns for people; plain text, so that it can be piped."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip())
+
+
+def say(text: str) -> None:
+    """A remark for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def format_score(score: float | None) -> str:
+    """Ten significant digits: enough to tell records apart."""
+    return "-" if score is None else f"{score:.10g}"
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def money(usd: float | None, tokens: int) -> str:
+    """Cost of model calls; unknown is said, never shown as 0."""
+    if tokens == 0:
+        return "no model calls"
+    return f"{tokens:,} tokens, " + ("cost unknown" if usd is None else f"{usd:.4f} USD")
+
+
+def _cell(value: object) -> str:
+    text = "-" if value is None else str(value)
+    return "".join(character if character.isprintable() else " " for character in text)
