@@ -66,6 +66,7 @@ class Judge:
         self._sandbox: Sandbox | None = None
         # Held while the sandbox is made, so that verdicts that arrive together share one.
         self._opening = asyncio.Lock()
+        self._leaving: set[asyncio.Future[None]] = set()
 
     async def score(self, outputs: Mapping[str, bytes], seed: int) -> Judged:
         """Let the judge score `outputs` (contents by relative path).
@@ -88,7 +89,9 @@ class Judge:
             await self._drop(sandbox)
             raise
         finally:
-            loop.run_in_executor(self._executor, remove_folder, folder)
+            leaving = loop.run_in_executor(self._executor, remove_folder, folder)
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
         """End the sandbox and remove the copies. May be called twice."""
@@ -96,6 +99,7 @@ class Judge:
             sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
             await _close(sandbox)
+        await asyncio.gather(*self._leaving)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, remove_folder, self._folder)
 

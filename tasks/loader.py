@@ -42,6 +42,11 @@ def load_task(reference: str | Path) -> Task:
             action=f"put at least the program of evaluator.produce into {seed}",
         )
     _check_evaluator(path, file, seed, evaluator)
+    if file.environment.python:
+        # Loads `packaging`: only for tasks that need it.
+        from harness.tasks.environment import parse_requirements
+
+        parse_requirements(file.environment.python, f"{path}: 'environment.python'")
     private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
     hashed = [(TASK_FILE, path)]
     hashed += [(f"seed/{name}", each) for name, each in seed_files]
