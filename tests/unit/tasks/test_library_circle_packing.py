@@ -81,13 +81,13 @@ def test_an_optimised_construction_is_accepted(tmp_path: Path) -> None:
     assert 2.5 < answer["score"] <= 2.6359830853
 
 
-@pytest.mark.parametrize("index", range(26))
-def test_a_touching_radius_grown_by_a_billionth_is_refused(tmp_path: Path, index: int) -> None:
-    grown = [list(entry) for entry in optimised()]
-    grown[index][2] += 1e-9
-    answer = verdict(tmp_path, grown)
-    assert answer["score"] is None
-    assert str(index) in answer["feedback"]
+def test_a_touching_radius_grown_by_a_billionth_is_refused(tmp_path: Path) -> None:
+    for index in range(26):
+        grown = [list(entry) for entry in optimised()]
+        grown[index][2] += 1e-9
+        answer = verdict(tmp_path, grown)
+        assert answer["score"] is None, f"circle {index} grown"
+        assert str(index) in answer["feedback"]
 
 
 def test_circles_may_touch_exactly(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def grid(rng: random.Random) -> Table:
 
 
 @FILE
-@given(st.randoms(use_true_random=False))
+@given(st.builds(random.Random, st.integers(0, 2**32)))
 def test_disjoint_circles_are_accepted_in_any_order_and_orientation(
     tmp_path: Path, rng: random.Random
 ) -> None:
@@ -122,7 +122,7 @@ def test_disjoint_circles_are_accepted_in_any_order_and_orientation(
 
 
 @FILE
-@given(st.randoms(use_true_random=False), st.integers(0, 25), st.integers(0, 2))
+@given(st.builds(random.Random, st.integers(0, 2**32)), st.integers(0, 25), st.integers(0, 2))
 def test_a_coordinate_moved_into_a_wall_or_a_neighbour_is_refused(
     tmp_path: Path, rng: random.Random, index: int, column: int
 ) -> None:

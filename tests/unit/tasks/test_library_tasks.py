@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import random
 import shutil
 import subprocess
 import sys
@@ -54,9 +55,10 @@ def load_judge(task: str) -> Judge:
 
 
 def run_and_judge(task: str, submission: Path, work: Path) -> dict[str, Any]:
-    """Run the task's command in a copy of the submission, without site-packages, and judge it."""
+    """Run the task's command on the submission laid over the seed, without packages; judge it."""
     evaluator = task_file(task).evaluator
-    shutil.copytree(submission, work)
+    for folder in (LIBRARY / task / "seed", submission):
+        shutil.copytree(folder, work, dirs_exist_ok=True)
     assert evaluator.produce[0] == "python"
     command = [sys.executable, "-E", "-S", *evaluator.produce[1:]]
     subprocess.run(command, cwd=work, timeout=30, capture_output=True, check=True)
@@ -65,12 +67,32 @@ def run_and_judge(task: str, submission: Path, work: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def seed_scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    folder = tmp_path_factory.mktemp("seeds")
+def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds a folder for each task in which its seed has run."""
+    return tmp_path_factory.mktemp("seeds")
+
+
+@pytest.fixture(scope="module")
+def seed_scores(seed_folder: Path) -> dict[str, float]:
     return {
-        task: run_and_judge(task, LIBRARY / task / "seed", folder / task)["score"]
+        task: run_and_judge(task, LIBRARY / task / "seed", seed_folder / task)["score"]
         for task in SEED_SCORES
     }
+
+
+def blind_change(document: list[Any], rng: random.Random) -> list[Any]:
+    """The table with one number scaled or, as often, one row left out."""
+    changed: list[Any] = json.loads(json.dumps(document))
+    index = rng.randrange(len(changed))
+    if rng.random() < 0.5:
+        del changed[index]
+    elif isinstance(changed[index], float):
+        changed[index] *= rng.gauss(1, 0.2)
+    else:
+        cell = rng.randrange(len(changed[index]))
+        if isinstance(changed[index][cell], float):
+            changed[index][cell] *= rng.gauss(1, 0.2)
+    return changed
 
 
 def test_the_library_holds_these_tasks() -> None:
@@ -100,6 +122,22 @@ def test_the_seed_scores_in_its_range_and_below_the_references(
     file = task_file(task)
     assert file.baseline is not None
     assert better(file.direction, file.baseline.value, score)
+
+
+@pytest.mark.parametrize("task", SEED_SCORES)
+def test_blind_changes_of_the_seed_s_table_improve_it_and_others_do_not(
+    task: str, tmp_path: Path, seed_folder: Path, seed_scores: dict[str, float]
+) -> None:
+    file, judge, rng = task_file(task), load_judge(task), random.Random(0)
+    output = file.evaluator.outputs[0]
+    document = json.loads((seed_folder / task / output).read_text(encoding="utf-8"))
+    improved = 0
+    for _ in range(60):
+        changed = json.dumps(blind_change(document, rng))
+        (tmp_path / output).write_text(changed, encoding="utf-8")
+        score = judge(tmp_path, tmp_path, 0)["score"]
+        improved += score is not None and better(file.direction, score, seed_scores[task])
+    assert 2 <= improved < 60
 
 
 @pytest.mark.parametrize(("task", "folder"), CASES)
