@@ -1,0 +1,217 @@
+"""A sandbox made of processes of this machine, shared by the providers that need no daemon."""
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from harness.errors import SandboxUnavailableError
+from harness.sandbox.base import MIB, ExecResult, SandboxSpec
+from harness.sandbox.files import Owner, give_to, read_beneath, remove_tree, write_beneath
+from harness.sandbox.launch import Execution
+from harness.sandbox.layout import USER_NAME, Layout, PrivateFolders, environment, mounts_of
+from harness.sandbox.shim.request import Request, Watched
+
+PREFIX = "harness-sandbox-"
+_OWNER_FILE = "owner.json"
+
+Prepare = Callable[[Sequence[str], dict[str, str], str, float], Request]
+"""Makes the shim's request from words, environment, working directory and seconds."""
+
+
+class Gate:
+    """Lets commands run side by side, or nobody."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._running = 0
+        self._frozen = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._frozen == 0)
+            self._running += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @contextlib.asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        async with self._changed:
+            self._frozen += 1
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._running == 0)
+            yield
+        finally:
+            async with self._changed:
+                self._frozen -= 1
+                self._changed.notify_all()
+
+
+class LocalSandbox:
+    """Implements `Sandbox`: each `exec` is a fresh process tree under the shim."""
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        layout: Layout,
+        private: PrivateFolders,
+        owner: Owner | None,
+        prepare: Prepare,
+        executor: Executor,
+    ) -> None:
+        self._layout = layout
+        self._private = private
+        self._owner = owner
+        self._prepare = prepare
+        self._executor = executor
+        self._environment = environment(spec, layout, spec.limits)
+        self._gate = Gate()
+        self._executions: set[Execution] = set()
+        self._closed = False
+
+    @property
+    def workdir(self) -> str:
+        return self._layout.workdir
+
+    def path(self, target: str) -> str:
+        return self._layout.targets[target]
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        max_output_bytes: int = 10 * MIB,
+    ) -> ExecResult:
+        folder = self.workdir if cwd is None else f"{self.workdir}/{cwd}"
+        variables = {**self._environment, **(env or {})}
+        async with self._gate.running():
+            if self._closed:
+                raise SandboxUnavailableError("the sandbox is closed")
+            request = self._prepare(argv, variables, folder, timeout_s)
+            execution = Execution(request, stdin, max_output_bytes)
+            self._executions.add(execution)
+            try:
+                return await execution.result()
+            finally:
+                self._executions.discard(execution)
+
+    async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, read_beneath, self._layout.folder, path, max_bytes
+        )
+
+    async def write_file(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        if not self._layout.writable:
+            raise PermissionError(f"the working directory is read-only: {path!r}")
+
+        def write() -> None:
+            folder = self._layout.folder
+            write_beneath(folder, path, data, executable=executable, owner=self._owner)
+
+        await asyncio.get_running_loop().run_in_executor(self._executor, write)
+
+    def frozen(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._gate.frozen()
+
+    async def close(self) -> None:
+        self._closed = True
+        for execution in self._executions:
+            execution.abort()
+        async with self._gate.frozen():
+            await asyncio.get_running_loop().run_in_executor(
+                self._executor, remove_tree, self._private.root
+            )
+
+
+def make_private(spec: SandboxSpec, owner: Owner | None) -> PrivateFolders:
+    """Create the sandbox's own folders and give the writable mounts to `owner`.
+
+    Raises:
+        SandboxUnavailableError: A mount's source is missing, or the disk refuses.
+    """
+    try:
+        private = PrivateFolders(Path(tempfile.mkdtemp(prefix=PREFIX)))
+        pid = os.getpid()
+        record = {"pid": pid, "started": _started(pid), "run": spec.labels.get("harness.run")}
+        (private.root / _OWNER_FILE).write_text(json.dumps(record), encoding="utf-8")
+        for folder in (private.home, private.tmp, private.work):
+            folder.mkdir(mode=0o700)
+        for folder in (private.etc, private.view):
+            folder.mkdir()
+        uid, gid = owner or (os.getuid(), os.getgid())
+        users = f"root:x:0:0:root:/:/bin/sh\n{USER_NAME}:x:{uid}:{gid}::/home/{USER_NAME}:/bin/sh\n"
+        (private.etc / "passwd").write_text(users, encoding="utf-8")
+        groups = f"root:x:0:\n{USER_NAME}:x:{gid}:\n"
+        (private.etc / "group").write_text(groups, encoding="utf-8")
+        mounts = mounts_of(spec, private)
+        if owner is not None:
+            # Passed through by the agent's uid, but not listed.
+            private.root.chmod(0o711)
+            writable = (mount.source for mount in mounts if not mount.read_only)
+            for folder in (private.home, private.tmp, private.work, *writable):
+                give_to(folder, owner)
+        for mount in mounts:
+            mount.source.stat()
+    except OSError as error:
+        raise SandboxUnavailableError(f"cannot prepare a sandbox: {error}") from error
+    return private
+
+
+def watched_folders(spec: SandboxSpec, private: PrivateFolders) -> list[Watched]:
+    limits = spec.limits
+    writable = [str(m.source) for m in mounts_of(spec, private) if not m.read_only]
+    return [
+        {
+            "label": "the writable folders",
+            "folders": writable,
+            "max_bytes": limits.disk_bytes,
+            "max_inodes": limits.inodes,
+        },
+        {
+            "label": "the scratch folders",
+            "folders": [str(private.home), str(private.tmp)],
+            "max_bytes": limits.scratch_bytes,
+            "max_inodes": limits.inodes,
+        },
+    ]
+
+
+def reap_private(run: str | None, mine: frozenset[Path]) -> int:
+    """Remove folders of dead processes, or of `run`; returns how many."""
+    removed = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if folder in mine or folder.is_symlink() or folder.lstat().st_uid != os.getuid():
+            continue
+        try:
+            record = json.loads((folder / _OWNER_FILE).read_text(encoding="utf-8"))
+            pid, started, label = record["pid"], record["started"], record["run"]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # not one of ours, or one that is being made
+        dead = _started(pid) != started
+        if dead if run is None else label == run:
+            remove_tree(folder)
+            removed += 1
+    return removed
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's clock ticks: tells a reused process id."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return status.rpartition(")")[2].split()[19]

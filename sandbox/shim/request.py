@@ -1,0 +1,42 @@
+"""What the harness asks of the shim. Types only: the shim itself never imports this module."""
+
+from typing import TypedDict
+
+
+class Watched(TypedDict):
+    """Folders whose content together is bounded."""
+
+    label: str
+    folders: list[str]
+    max_bytes: int
+    max_inodes: int
+
+
+class View(TypedDict):
+    """The file system and network that the command sees; needs root."""
+
+    root: str
+    """An empty folder where it is put together."""
+    binds: list[tuple[str, str, bool]]
+    """Source, target, read-only; later ones lie over earlier ones."""
+    links: list[tuple[str, str]]
+    """Target and what it points to."""
+    tmpfs: list[tuple[str, int]]
+    """Target and size in bytes."""
+    network: bool
+
+
+class Request(TypedDict):
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    timeout_s: float
+    uid: int | None
+    gid: int | None
+    view: View | None
+    status: bool
+    """Whether the command reports on STATUS_FD, as bubblewrap does."""
+    memory_bytes: int
+    pids: int
+    file_bytes: int
+    watched: list[Watched]
