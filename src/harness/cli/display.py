@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.attempt import Attempt, Status, better
@@ -152,13 +153,14 @@ def summary(run: Run, outcome: Outcome) -> str:
             share = f"{'beaten: ' if reached else ''}best / known = {ratio:.4f}"
         lines.append(f"known  {format_score(known.value):<16} {share}  ({known.source})")
     folder = core.folder
+    name = folder.id if folder.path.parent == Path("runs").absolute() else str(folder.path)
     shown = best.id if best is not None else "0"
     lines += [
         f"run    {folder.path}",
         "next:",
-        f"  harness report {folder.id}",
-        f"  harness show {folder.id} {shown} --diff",
-        f"  harness resume {folder.id} --evals +{max(50, outcome.evaluations)}",
+        f"  harness report {name}",
+        f"  harness show {name} {shown} --diff",
+        f"  harness resume {name} --evals +{max(50, outcome.evaluations)}",
     ]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.attempt import Attempt, best_of
+from harness.attempt import Attempt, Direction, best_of
 from harness.clock import isoformat
 from harness.errors import UserError
 from harness.events import SCHEMA_VERSION, Event, EventKind
@@ -52,7 +52,11 @@ class RunView:
 
     @property
     def best(self) -> Attempt | None:
-        return best_of("minimize" if self.minimize else "maximize", self.attempts)
+        return best_of(self.direction, self.attempts)
+
+    @property
+    def direction(self) -> Direction:
+        return "minimize" if self.minimize else "maximize"
 
     @property
     def minimize(self) -> bool:

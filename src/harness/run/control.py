@@ -1,0 +1,46 @@
+"""Commands to a live run, through the inbox of its store."""
+
+import sqlite3
+import time
+
+from harness.errors import UserError
+from harness.run import rows
+from harness.run.folder import RunFolder, live_process
+
+ANSWER_WITHIN_S = 5.0
+POLL_S = 0.05
+
+
+def send(folder: RunFolder, command: str, **arguments: object) -> str:
+    """Append a command and wait for the run's answer.
+
+    Raises:
+        UserError: The run is not live, or does not answer in time.
+    """
+    if live_process(folder) is None:
+        raise UserError(
+            f"run {folder.id} is not running",
+            expected="a live run",
+            action=f"harness status {folder.id}",
+        )
+    connection = sqlite3.connect(folder.database, isolation_level=None, timeout=30.0)
+    try:
+        cursor = connection.execute(
+            "INSERT INTO commands VALUES (NULL,?,?,?,NULL,NULL)",
+            (time.time(), command, rows.dump(arguments)),
+        )
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        while time.monotonic() < deadline:
+            answer = connection.execute(
+                "SELECT answer FROM commands WHERE id = ?", (cursor.lastrowid,)
+            ).fetchone()[0]
+            if answer is not None:
+                return str(answer)
+            time.sleep(POLL_S)
+    finally:
+        connection.close()
+    raise UserError(
+        f"run {folder.id} did not answer {command!r} within {ANSWER_WITHIN_S:g} s",
+        expected="an answer; the command stays in its inbox",
+        action=f"look at what it does: harness status {folder.id}",
+    )

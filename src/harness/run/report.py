@@ -1,0 +1,157 @@
+"""A run as a Markdown report."""
+
+import re
+from collections import Counter
+
+from harness.attempt import Attempt, Operator, Status, better
+from harness.run.budget import format_budget
+from harness.run.views import RunView, timings, warnings
+from harness.sandbox.repository import Repository
+
+BEST_DIFF_LINES = 200
+IMPROVEMENTS_SHOWN = 30
+FAILURES_SHOWN = 10
+
+
+def render_report(view: RunView) -> str:
+    """Summary, curve, best diff, budget use, operators, agents, failures."""
+    sections = [
+        _summary(view),
+        _curve(view),
+        _best_diff(view),
+        _budget(view),
+        _operators(view),
+        _agents(view),
+        _failures(view),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _summary(view: RunView) -> str:
+    best, seed = view.best, view.attempts[0] if view.attempts else None
+    reason = f" ({view.reason})" if view.reason else ""
+    lines = [
+        f"# {view.folder.id}",
+        "",
+        (
+            f"Task `{view.task}`, {'lower' if view.minimize else 'higher'} is better."
+            f" State: {view.state}{reason}."
+        ),
+        "",
+        "| | score | attempt |",
+        "|---|---|---|",
+    ]
+    if best is not None:
+        lines.append(f"| best | {best.score!r} | {best.id} by {best.agent}, `{best.commit[:10]}` |")
+    if seed is not None:
+        lines.append(f"| seed | {seed.score!r} | 0 |")
+    return "\n".join(lines)
+
+
+def improvements(view: RunView) -> list[tuple[int, Attempt]]:
+    """Each attempt that set a new best, with its number among the charged evaluations."""
+    judged = sorted(
+        (a for a in view.attempts if a.verdict is not None and a.verdict.charged),
+        key=lambda attempt: (attempt.evaluated_at or 0.0, int(attempt.id)),
+    )
+    found: list[tuple[int, Attempt]] = []
+    best: float | None = None
+    for number, attempt in enumerate(judged, start=1):
+        score = attempt.score
+        if score is not None and (best is None or better(view.direction, score, best)):
+            best = score
+            found.append((number, attempt))
+    return found
+
+
+def _curve(view: RunView) -> str:
+    rows = improvements(view)
+    lines = [
+        "## Curve",
+        "",
+        "| evaluation | score | attempt | agent | change |",
+        "|---|---|---|---|---|",
+    ]
+    if len(rows) > IMPROVEMENTS_SHOWN:
+        lines[0] += f" (last {IMPROVEMENTS_SHOWN} of {len(rows)} improvements)"
+    for number, attempt in rows[-IMPROVEMENTS_SHOWN:]:
+        title = attempt.title.replace("|", "\\|")
+        lines.append(
+            f"| {number} | {attempt.score:.10g} | {attempt.id} | {attempt.agent} |"
+            f" {attempt.operator.value}: {title} |"
+        )
+    return "\n".join(lines)
+
+
+def _best_diff(view: RunView) -> str:
+    best = view.best
+    if best is None or best.id == "0":
+        return ""
+    repository = Repository.open(view.folder.repository)
+    try:
+        lines = repository.diff(view.attempts[0].tree, best.tree).splitlines()
+    finally:
+        repository.close()
+    shown = lines[:BEST_DIFF_LINES]
+    more = len(lines) - len(shown)
+    tail = (
+        f"\n\n{more} more lines: `harness show {view.folder.id} {best.id} --diff`" if more else ""
+    )
+    # A longer fence than any in the diff keeps the agent's text inside it.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(shown))), default=0))
+    body = "\n".join(shown)
+    return f"## Best against the seed\n\n{fence}diff\n{body}\n{fence}{tail}"
+
+
+def _budget(view: RunView) -> str:
+    cost = "unknown" if view.cost_usd is None else f"{view.cost_usd:.4f} USD"
+    lines = [
+        "## Budget",
+        "",
+        (
+            f"Budget: {format_budget(view.config.budget)}. Used: {view.evaluations} evaluations,"
+            f" {view.wall_s:.1f} s, {view.tokens} tokens,"
+            f" {cost if view.tokens else 'no model calls'}."
+        ),
+    ]
+    phases = timings(view)
+    if phases:
+        lines += ["", "Wall time of the last session by phase, all agents together:", ""]
+        lines += [f"- {name}: {seconds:.2f} s" for name, seconds in phases.items()]
+    return "\n".join(lines)
+
+
+def _operators(view: RunView) -> str:
+    lines = ["## Operators", "", "| operator | attempts | scored | new best |", "|---|---|---|---|"]
+    record = Counter(attempt.operator for _, attempt in improvements(view) if attempt.id != "0")
+    for operator in Operator:
+        mine = [a for a in view.attempts if a.operator is operator and a.id != "0"]
+        if mine:
+            scored = sum(a.status is Status.SCORED for a in mine)
+            lines.append(f"| {operator.value} | {len(mine)} | {scored} | {record[operator]} |")
+    return "\n".join(lines)
+
+
+def _agents(view: RunView) -> str:
+    lines = ["## Agents", "", "| agent | attempts | best | state |", "|---|---|---|---|"]
+    for agent in view.agents:
+        mine = [a for a in view.attempts if a.agent == agent.agent]
+        scores = [a.score for a in mine if a.score is not None]
+        best = (min if view.minimize else max)(scores) if scores else None
+        shown = "-" if best is None else f"{best:.10g}"
+        lines.append(f"| {agent.agent} | {len(mine)} | {shown} | {agent.state} |")
+    return "\n".join(lines)
+
+
+def _failures(view: RunView) -> str:
+    counts = Counter(a.status.value for a in view.attempts if a.status is not Status.SCORED)
+    lines = ["## Without a score", ""]
+    lines += [f"- {status}: {count}" for status, count in counts.most_common()] or ["None."]
+    for attempt in view.attempts[::-1]:
+        if attempt.verdict is not None and attempt.verdict.feedback and attempt.score is None:
+            said = " ".join(attempt.verdict.feedback.split())[:160]
+            lines.append(f"  - attempt {attempt.id} ({attempt.status.value}): {said}")
+        if len(lines) > FAILURES_SHOWN + len(counts) + 1:
+            break
+    lines += [f"- warning: {text}" for text in warnings(view)]
+    return "\n".join(lines)
