@@ -1,0 +1,29 @@
+"""The two-phase evaluator keeps the contract on the process sandbox."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from harness.evaluators.answer import AnswerEvaluator
+from harness.sandbox.base import Limits
+from harness.sandbox.config import SandboxConfig
+from harness.sandbox.process import ProcessProvider
+from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+
+
+class TestEvaluatorOnProcesses(EvaluatorContract):
+    @pytest.fixture
+    async def open_evaluator(self) -> AsyncIterator[OpenEvaluator]:
+        # Not pytest's folder, which other users cannot reach.
+        with TemporaryDirectory() as folder, ThreadPoolExecutor(8) as executor:
+            scratch = Path(folder)
+            scratch.chmod(0o711)
+            provider = ProcessProvider(SandboxConfig(provider="process"), executor)
+            yield lambda task: AnswerEvaluator(
+                task, provider, Limits(), None, scratch, executor, {}
+            )
+            await provider.close()
+            assert list(scratch.iterdir()) == []
