@@ -1,5 +1,6 @@
 """Scores a straight-line sorting program by its length, after running it on every order type."""
 
+import functools
 import itertools
 import json
 from collections import Counter
@@ -100,10 +101,11 @@ def run(program: list[Instruction], values: tuple[int, ...]) -> list[int]:
     return memory
 
 
-def order_types() -> list[tuple[int, ...]]:
+@functools.cache
+def order_types() -> tuple[tuple[int, ...], ...]:
     """Each way to order the cells, ties included: the tuples whose values are 0 to some k."""
     tuples = itertools.product(range(CELLS), repeat=CELLS)
-    return [values for values in tuples if set(values) == set(range(max(values) + 1))]
+    return tuple(values for values in tuples if len(set(values)) == max(values) + 1)
 
 
 def check_sorts(program: list[Instruction]) -> None:
