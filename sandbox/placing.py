@@ -41,8 +41,9 @@ def clear(folder: Path) -> None:
     Raises:
         OSError: When something cannot be removed (a mount point, another's file).
     """
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        folder.chmod(0o755)
     with _opened(folder) as top:
-        os.fchmod(top, 0o755)
         while names := _names(top):
             for name in names:
                 _remove(top, name)

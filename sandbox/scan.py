@@ -203,7 +203,10 @@ def scan(folder: Path, rules: SubmissionRules, *, hard_links: bool = False) -> d
         FileNotFoundError: When it does not exist.
     """
     walk = _Walk(Sieve(rules, hard_links=hard_links))
-    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError:
+        raise unreadable(".") from None
     try:
         walk.folder(top, "")
     finally:
