@@ -141,6 +141,12 @@ class Memory(Protocol):
         """Log that `records` were shown before `attempt` and what came of it; counts their use."""
         ...
 
+    async def cite(
+        self, run: str, agent: str, records: Sequence[RecordId], *, attempt: str | None = None
+    ) -> None:
+        """Log that an agent named `records` as what it built on."""
+        ...
+
     async def get(self, record: str) -> MemoryRecord:
         """The record with this id or unambiguous prefix.
 

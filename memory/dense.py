@@ -36,13 +36,13 @@ class VectorTable:
     """The vectors of one embedder in one place, as a matrix. Not safe to share between threads.
 
     Reading 100 000 vectors of length 384 takes half a second once (154 MB); after that each search
-    reads only what was added since.
+    reads only what was added since. With `after`, only vectors behind that position.
     """
 
-    def __init__(self, place: Place, embedder: EmbedderRow) -> None:
+    def __init__(self, place: Place, embedder: EmbedderRow, *, after: int = 0) -> None:
         self._place = place
         self._embedder = embedder
-        self._position = 0
+        self._position = after
         self._count = 0
         self._seqs: Seqs = np.zeros(64, np.int64)
         self._matrix: Vectors = np.zeros((64, embedder.dimensions), np.float32)

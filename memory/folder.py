@@ -36,6 +36,12 @@ def refuse_network(
 
     Known from the kernel's table of mounts; where there is none (macOS) nothing is refused.
 
+    Args:
+        folder: Need not exist yet.
+        what: What `folder` is, for the message.
+        setting: What names another folder, for the message.
+        mounts: The kernel's table of mounts.
+
     Raises:
         ConfigurationError: `folder` is on a network file system.
     """
@@ -43,7 +49,7 @@ def refuse_network(
     if kind in _NETWORK:
         raise ConfigurationError(
             f"{what} {folder} is on a network file system ({kind})",
-            expected="a folder on a local disk: several processes share it through SQLite",
+            expected="a folder on a local disk: SQLite needs shared memory there",
             action=f"set {setting} to a local folder",
         )
 

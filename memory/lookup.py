@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.memory.embedders import Vectors
 from harness.memory.rows import Place
@@ -10,7 +11,7 @@ from harness.memory.store import Store
 
 
 def vectors(
-    store: Store, place: Place, embedder: int, *, after: int
+    store: Store, place: Place, embedder: int, *, after: int, limit: int = -1
 ) -> list[tuple[int, int, bytes]]:
     """(position, sequence number, float32 vector) added after position `after`, in order."""
     condition, values = place.condition()
@@ -23,9 +24,59 @@ def vectors(
     with store.reading() as db:
         return db.execute(
             f"SELECT v.position, v.seq, v.vector FROM {tables} WHERE r.seq = v.seq"
-            f" AND v.embedder = ? AND v.position > ? AND {condition} ORDER BY v.position",
-            (embedder, after, *values),
+            f" AND v.embedder = ? AND v.position > ? AND {condition} ORDER BY v.position LIMIT ?",
+            (embedder, after, *values, limit),
         ).fetchall()
+
+
+def vectors_after(store: Store, embedder: int, position: int) -> int:
+    """How many vectors were added after a position."""
+    with store.reading() as db:
+        row = db.execute(
+            "SELECT COUNT(*) FROM vectors WHERE position > ? AND embedder = ?",
+            (position, embedder),
+        ).fetchone()
+    return int(row[0])
+
+
+def fed(store: Store, embedder: int, position: int) -> tuple[int, bytes | None]:
+    """How many vectors there are up to a position, and the last of them."""
+    where = "FROM vectors WHERE position <= ? AND embedder = ?"
+    with store.reading() as db:
+        count = db.execute(f"SELECT COUNT(*) {where}", (position, embedder)).fetchone()
+        last = db.execute(
+            f"SELECT vector {where} ORDER BY position DESC LIMIT 1", (position, embedder)
+        ).fetchone()
+    return int(count[0]), last[0] if last else None
+
+
+def vectors_of(store: Store, embedder: int, seqs: Sequence[int]) -> dict[int, Vectors]:
+    """Vectors by sequence number."""
+    found: dict[int, Vectors] = {}
+    with store.reading() as db:
+        for chunk in _chunks(seqs):
+            rows = db.execute(
+                "SELECT seq, vector FROM vectors WHERE embedder = ?"
+                f" AND seq IN ({','.join('?' * len(chunk))})",
+                (embedder, *chunk),
+            )
+            found |= {seq: np.frombuffer(blob, np.float32) for seq, blob in rows}
+    return found
+
+
+def within(store: Store, place: Place, seqs: Sequence[int]) -> NDArray[np.int64]:
+    """Those of `seqs` that are in a place."""
+    condition, values = place.condition()
+    found: list[int] = []
+    with store.reading() as db:
+        for chunk in _chunks(seqs):
+            rows = db.execute(
+                f"SELECT seq FROM records WHERE {condition}"
+                f" AND seq IN ({','.join('?' * len(chunk))})",
+                (*values, *chunk),
+            )
+            found += [row[0] for row in rows]
+    return np.array(found, np.int64)
 
 
 def extent(store: Store, place: Place) -> tuple[int, int]:

@@ -40,7 +40,7 @@ async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock)
         except BaseException:
             store.close()
             raise
-        index = DenseIndex(store, row)
+        index = DenseIndex(store, row, folder / "index")
         return SqliteMemory(
             folder, store, embedder, row, config.scope, executor=executor, clock=clock, index=index
         )
@@ -61,13 +61,14 @@ async def open_memory_readonly(
 
     def opened() -> SqliteMemory:
         folder = memory_folder(config)
-        store = Store(open_readonly(folder / DATABASE))
+        store = open_store_readonly(folder)
         try:
             embedder = make_embedder(config)
             row = _known(store, embedder, folder)
         except BaseException:
             store.close()
             raise
+        index = DenseIndex(store, row, None)
         return SqliteMemory(
             folder,
             store,
@@ -76,11 +77,21 @@ async def open_memory_readonly(
             config.scope,
             executor=executor,
             clock=clock,
-            index=DenseIndex(store, row),
+            index=index,
             readonly=True,
         )
 
     return await asyncio.get_running_loop().run_in_executor(executor, opened)
+
+
+def open_store_readonly(folder: Path) -> Store:
+    """The database in `folder` for reading only; needs no embedder.
+
+    Raises:
+        FileNotFoundError: No memory there yet.
+        StoreError: Damaged, or written by a newer version.
+    """
+    return Store(open_readonly(folder / DATABASE))
 
 
 def open_store(folder: Path) -> Store:

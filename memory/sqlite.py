@@ -210,16 +210,20 @@ class SqliteMemory:
             self._behind.set()
 
     def _stats(self) -> Mapping[str, Any]:
-        return {
-            "folder": str(self.folder),
-            "scope": self._scope,
-            "embedder": self._row.identity,
-            "relevance_floor": round(self._row.floor, 4),
-            **self._store.counts(),
-            "index": self._index.state(),
-            "bytes": sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
-        }
+        return describe(self.folder, self._store) | {"index": dict(self._index.state())}
 
     def _close(self) -> None:
         self._index.close()
         self._store.close()
+
+
+def describe(folder: Path, store: Store) -> dict[str, Any]:
+    """Counts, embedder and size on disk of the memory in `folder`; plain JSON."""
+    row = store.embedder()
+    return {
+        "folder": str(folder),
+        "embedder": row.identity if row else None,
+        "relevance_floor": round(row.floor, 4) if row else None,
+        **store.counts(),
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+    }

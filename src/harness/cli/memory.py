@@ -196,20 +196,16 @@ def log(
 
 @app.command
 def stats(*, path: Folder = None, json: JsonFlag = False) -> None:
-    """Counts, embedder, index and size."""
+    """Counts, embedder and size."""
+    from harness.memory.sqlite import describe
 
-    async def work(memory: Any) -> dict[str, Any]:
-        return dict(await memory.stats())
-
-    found = _reading(work, path=path)
+    with _store(path) as (store, folder):
+        found = describe(folder, store)
     if json:
         _document(**found)
         return
     for name, value in found.items():
-        shown = (
-            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        )
-        print(f"{name + ':':<17}{shown}")
+        print(f"{name + ':':<17}{_flat(value)}")
 
 
 @app.command
