@@ -1,0 +1,33 @@
+"""Text on its way into a prompt: cleaned, bounded, fenced."""
+
+import re
+
+from harness.memory.text import clean as _clean
+from harness.memory.text import one_line
+
+__all__ = ["clean", "clip", "fence", "one_line"]
+
+_FENCE = re.compile(r"`{3,}")
+
+
+def clean(text: str) -> str:
+    """`text` without terminal escapes, control and invisible characters."""
+    return _clean(text, limit=len(text) + 1)
+
+
+def clip(text: str, limit: int) -> str:
+    """Head and tail of `text` within about `limit` characters, saying how much is left out."""
+    if len(text) <= limit:
+        return text
+    head = limit * 2 // 3
+    tail = limit - head
+    left_out = len(text) - limit
+    return f"{text[:head]}\n[… {left_out} characters left out …]\n{text[len(text) - tail :]}"
+
+
+def fence(text: str, label: str = "", limit: int = 4000) -> str:
+    """`text` as a block of data that cannot close its own fence."""
+    body = clip(clean(text), limit)
+    longest = max((len(run) for run in _FENCE.findall(body)), default=2)
+    marks = "`" * (longest + 1)
+    return f"{marks}{label}\n{body}\n{marks}"

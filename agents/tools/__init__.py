@@ -1,0 +1,75 @@
+"""The tools of the `llm` agent. What a model gets wrong is an answer to it, never an exception."""
+
+import difflib
+import json
+from typing import Any, cast
+
+import pydantic
+
+from harness.agents.conversation import INVALID_ARGUMENTS
+from harness.agents.text import clip
+from harness.agents.tools.base import Arguments, Tool, ToolCall, ToolError
+from harness.agents.tools.team import TEAM_TOOLS
+from harness.agents.tools.workspace import WORKSPACE_TOOLS
+
+__all__ = ["TOOLS", "Arguments", "Tool", "ToolCall", "ToolError", "run_tool", "tool_schemas"]
+
+TOOLS: dict[str, Tool[Any]] = {
+    tool.name: tool for tool in cast("tuple[Tool[Any], ...]", (*WORKSPACE_TOOLS, *TEAM_TOOLS))
+}
+"""By name, in the order in which the model sees them."""
+
+
+def tool_schemas() -> list[dict[str, Any]]:
+    """All tools as the chat API describes them."""
+    return [tool.schema() for tool in TOOLS.values()]
+
+
+async def run_tool(call: ToolCall, name: str, arguments: str) -> str:
+    """Run a tool with the arguments as the model wrote them; the answer to the model.
+
+    Raises:
+        BudgetExhaustedError: From `submit`.
+        InfrastructureError: The sandbox or the memory failed.
+    """
+    try:
+        tool = _find(name)
+        return await tool.run(call, _parse(tool, arguments))
+    except ToolError as error:
+        return f"Error: {error}"
+
+
+def _find(name: str) -> Tool[Any]:
+    if name in TOOLS:
+        return TOOLS[name]
+    near = difflib.get_close_matches(name, TOOLS, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    raise ToolError(f"there is no tool `{name[:80]}`.{hint} The tools are: {', '.join(TOOLS)}")
+
+
+def _parse(tool: Tool[Any], arguments: str) -> Arguments:
+    given = _decode(tool, arguments)
+    try:
+        return cast(Arguments, tool.arguments.model_validate(given))
+    except pydantic.ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        expected = json.dumps(tool.schema()["function"]["parameters"]["properties"])
+        raise ToolError(
+            f"wrong arguments for `{tool.name}`: {problems}. It takes: {expected}"
+        ) from error
+
+
+def _decode(tool: Tool[Any], arguments: str) -> object:
+    try:
+        given: Any = json.loads(arguments)
+        if isinstance(given, dict) and INVALID_ARGUMENTS in given:
+            arguments = str(cast("dict[str, Any]", given)[INVALID_ARGUMENTS])
+            given = json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        raise ToolError(
+            f"the arguments of `{tool.name}` are not JSON ({error}): {clip(arguments, 300)}"
+        ) from error
+    return cast(object, given)
