@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import sqlite3
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -54,8 +53,6 @@ def doctor(*, json: JsonFlag = False) -> int:
 
 def _python() -> Finding:
     detail = f"{platform.python_version()} on {platform.system()}, SQLite {sqlite3.sqlite_version}"
-    if sys.version_info < (3, 11):
-        return Finding("python", "error", detail, "install Python 3.11 or newer")
     return Finding("python", "ok", detail)
 
 
