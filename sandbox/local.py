@@ -10,10 +10,18 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from harness.errors import SandboxUnavailableError
-from harness.sandbox.base import MIB, ExecResult, SandboxSpec
+from harness.sandbox.base import MIB, ExecResult, Guarantee, SandboxSpec
+from harness.sandbox.config import SandboxConfig
 from harness.sandbox.files import Owner, give_to, read_beneath, remove_tree, write_beneath
 from harness.sandbox.launch import Execution
-from harness.sandbox.layout import USER_NAME, Layout, PrivateFolders, environment, mounts_of
+from harness.sandbox.layout import (
+    AGENT_UID,
+    USER_NAME,
+    Layout,
+    PrivateFolders,
+    environment,
+    mounts_of,
+)
 from harness.sandbox.shim.request import Request, Watched
 
 PREFIX = "harness-sandbox-"
@@ -21,6 +29,18 @@ _OWNER_FILE = "owner.json"
 
 Prepare = Callable[[Sequence[str], dict[str, str], str, float], Request]
 """Makes the shim's request from words, environment, working directory and seconds."""
+Arrange = Callable[[SandboxSpec, PrivateFolders], tuple[Layout, Prepare]]
+"""Decides what commands of a sandbox see and how they are started."""
+
+WATCHED = (
+    Guarantee.MEMORY,
+    Guarantee.PIDS,
+    Guarantee.DISK,
+    Guarantee.INODES,
+    Guarantee.FILE_SIZE,
+    Guarantee.SCRATCH,
+)
+"""What the shim enforces wherever it runs."""
 
 
 class Gate:
@@ -137,6 +157,53 @@ class LocalSandbox:
             )
 
 
+class LocalProvider:
+    """What the local implementations of `SandboxProvider` have in common."""
+
+    def __init__(self, config: SandboxConfig, executor: Executor) -> None:
+        self._config = config
+        self._executor = executor
+        self._live: set[Path] = set()
+        """Private folders of this provider's sandboxes, which `reap` leaves alone."""
+
+    @property
+    def owner(self) -> Owner | None:
+        return (AGENT_UID, AGENT_UID) if os.getuid() == 0 else None
+
+    async def _open(self, arrange: Arrange, spec: SandboxSpec, owner: Owner | None) -> LocalSandbox:
+        def build() -> LocalSandbox:
+            private = make_private(spec, owner)
+            try:
+                layout, prepare = arrange(spec, private)
+            except BaseException:
+                remove_tree(private.root)
+                raise
+            self._live.add(private.root)
+            return LocalSandbox(spec, layout, private, owner, prepare, self._executor)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, build)
+
+    async def _works(self, arrange: Arrange) -> str:
+        """Why sandboxes of this arrangement do not work here; empty when they do."""
+        spec = SandboxSpec(purpose="judge", mounts=())
+        sandbox = await self._open(arrange, spec, self.owner)
+        try:
+            result = await sandbox.exec(["python3", "-c", ""], timeout_s=60)
+        except SandboxUnavailableError as error:
+            return str(error)
+        finally:
+            await sandbox.close()
+        return "" if result.ok else f"python3 does not run: {result.text().strip()[-500:]}"
+
+    async def reap(self, run: str | None = None) -> int:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, reap_private, run, frozenset(self._live)
+        )
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
 def make_private(spec: SandboxSpec, owner: Owner | None) -> PrivateFolders:
     """Create the sandbox's own folders and give the writable mounts to `owner`.
 
@@ -171,9 +238,34 @@ def make_private(spec: SandboxSpec, owner: Owner | None) -> PrivateFolders:
     return private
 
 
-def watched_folders(spec: SandboxSpec, private: PrivateFolders) -> list[Watched]:
+def make_request(
+    spec: SandboxSpec,
+    private: PrivateFolders,
+    argv: Sequence[str],
+    env: dict[str, str],
+    cwd: str,
+    timeout_s: float,
+) -> Request:
+    """A request to the shim with the limits of `spec`, and no isolation."""
+    return {
+        "argv": list(argv),
+        "env": env,
+        "cwd": cwd,
+        "timeout_s": timeout_s,
+        "uid": None,
+        "gid": None,
+        "view": None,
+        "options": None,
+        "memory_bytes": spec.limits.memory_bytes,
+        "pids": spec.limits.pids,
+        "file_bytes": spec.limits.file_bytes,
+        "watched": _watched(spec, private),
+    }
+
+
+def _watched(spec: SandboxSpec, private: PrivateFolders) -> list[Watched]:
     limits = spec.limits
-    writable = [str(m.source) for m in mounts_of(spec, private) if not m.read_only]
+    writable = [str(mount.source) for mount in mounts_of(spec, private) if not mount.read_only]
     return [
         {
             "label": "the writable folders",

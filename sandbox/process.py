@@ -5,20 +5,16 @@ namespace that show them nothing but the system's programs, their interpreter an
 an ordinary user they run under that user's uid and see what the user sees.
 """
 
-import asyncio
 import os
 import stat
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
-from harness.sandbox.base import Capabilities, Guarantee, Limits, Sandbox, SandboxSpec
-from harness.sandbox.config import SandboxConfig
-from harness.sandbox.files import Owner, remove_tree
+from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
 from harness.sandbox.layout import (
     AGENT_UID,
     Interpreter,
@@ -27,44 +23,28 @@ from harness.sandbox.layout import (
     host_layout,
     own_layout,
 )
-from harness.sandbox.local import LocalSandbox, make_private, reap_private, watched_folders
+from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request, View
 
-_WATCHED = (
-    Guarantee.MEMORY,
-    Guarantee.PIDS,
-    Guarantee.DISK,
-    Guarantee.INODES,
-    Guarantee.FILE_SIZE,
-    Guarantee.SCRATCH,
-)
-_BY_NAMESPACES = (Guarantee.NETWORK, Guarantee.HOST_FILES, Guarantee.READ_ONLY)
+_BY_NAMESPACES = (Guarantee.NETWORK, Guarantee.HOST_FILES, Guarantee.READ_ONLY, Guarantee.USER)
 
 
-class ProcessProvider:
+class ProcessProvider(LocalProvider):
     """Implements `SandboxProvider`; Linux only."""
 
-    def __init__(self, config: SandboxConfig, executor: Executor) -> None:
-        self._config = config
-        self._executor = executor
-        self._live: set[Path] = set()
-        """Folders of this provider that `reap` leaves alone."""
-        self._namespaces: bool | None = None
-
-    @property
-    def owner(self) -> Owner | None:
-        return (AGENT_UID, AGENT_UID) if os.getuid() == 0 else None
+    _refusal: ClassVar[str | None] = None
+    """Why commands cannot have namespaces; empty: they can; None: not tried yet in this process."""
 
     async def describe(self) -> Capabilities:
-        namespaces = await self._has_namespaces()
-        enforced, detail = list(_WATCHED), "commands run under your own uid, with your network"
-        if namespaces:
-            enforced += [*_BY_NAMESPACES, Guarantee.USER]
+        refusal = await self._namespaces_refused()
+        enforced, detail = list(WATCHED), "commands run under your own uid, with your network"
+        if not refusal:
+            enforced += _BY_NAMESPACES
             detail = f"uid {AGENT_UID}, own mounts, no network; other processes can be seen"
-        elif os.getuid() == 0:
+        elif self.owner is not None:
             detail = (
-                "the kernel refuses namespaces to this root: the host's files and network can be "
-                f"seen; uid {AGENT_UID} where it reaches the interpreter and the folders, else root"
+                f"no namespaces ({refusal}): the host's files and network can be seen; commands "
+                f"run as uid {AGENT_UID} where it reaches interpreter and folders, else as root"
             )
         return Capabilities(
             name="process",
@@ -75,62 +55,49 @@ class ProcessProvider:
         )
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        namespaces = await self._has_namespaces()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._create, spec, namespaces
-        )
+        if not await self._namespaces_refused():
+            return await self._open(_with_namespaces, spec, self.owner)
+        if self.owner is not None and _reachable(spec):
+            return await self._open(_with_uid, spec, self.owner)
+        return await self._open(_plain, spec, None)
 
-    def _create(self, spec: SandboxSpec, namespaces: bool) -> LocalSandbox:
-        owner = self.owner if namespaces or _reachable(spec) else None
-        private = make_private(spec, owner)
-        try:
-            layout = (own_layout if namespaces else host_layout)(spec, private)
-        except BaseException:
-            remove_tree(private.root)
-            raise
-        view = _view(spec, layout, private) if namespaces else None
-        prepare = partial(_request, spec, private, owner, view)
-        sandbox = LocalSandbox(spec, layout, private, owner, prepare, self._executor)
-        self._live.add(private.root)
-        return sandbox
-
-    async def reap(self, run: str | None = None) -> int:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, reap_private, run, frozenset(self._live)
-        )
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-    async def _has_namespaces(self) -> bool:
-        """Whether commands can be given their own mounts and network; found by trying, once."""
+    async def _namespaces_refused(self) -> str:
         if sys.platform != "linux":
             raise SandboxUnavailableError("the process sandbox needs Linux: install Docker")
-        if self._namespaces is None:
-            self._namespaces = os.getuid() == 0 and await self._try_namespaces()
-        return self._namespaces
-
-    async def _try_namespaces(self) -> bool:
-        spec = SandboxSpec(purpose="judge", mounts=(), limits=Limits())
-        sandbox = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._create, spec, True
-        )
-        try:
-            return (await sandbox.exec(["python3", "-c", ""], timeout_s=60)).ok
-        except SandboxUnavailableError:
-            return False
-        finally:
-            await sandbox.close()
+        if self._refusal is None:
+            refusal = "not root" if os.getuid() else await self._works(_with_namespaces)
+            ProcessProvider._refusal = refusal
+            return refusal
+        return self._refusal
 
 
-def _reachable(spec: SandboxSpec) -> bool:
-    """Whether a uid without privileges gets to all that its commands need."""
-    folders = [*Interpreter.find(spec.python).prefixes, Path(tempfile.gettempdir())]
-    # A mount's own permissions do not matter: its folder is given to the uid, or read through it.
-    for path in [*folders, *(mount.source.absolute().parent for mount in spec.mounts)]:
-        if not all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents)):
-            return False
-    return True
+def _plain(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]:
+    def prepare(argv: Sequence[str], env: dict[str, str], cwd: str, timeout_s: float) -> Request:
+        return make_request(spec, private, argv, env, cwd, timeout_s)
+
+    return host_layout(spec, private), prepare
+
+
+def _with_uid(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]:
+    def prepare(argv: Sequence[str], env: dict[str, str], cwd: str, timeout_s: float) -> Request:
+        request = make_request(spec, private, argv, env, cwd, timeout_s)
+        request["uid"] = request["gid"] = AGENT_UID
+        return request
+
+    return host_layout(spec, private), prepare
+
+
+def _with_namespaces(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]:
+    layout = own_layout(spec, private)
+    view = _view(spec, layout, private)
+
+    def prepare(argv: Sequence[str], env: dict[str, str], cwd: str, timeout_s: float) -> Request:
+        request = make_request(spec, private, argv, env, cwd, timeout_s)
+        request["uid"] = request["gid"] = AGENT_UID
+        request["view"] = view
+        return request
+
+    return layout, prepare
 
 
 def _view(spec: SandboxSpec, layout: Layout, private: PrivateFolders) -> View:
@@ -144,27 +111,11 @@ def _view(spec: SandboxSpec, layout: Layout, private: PrivateFolders) -> View:
     }
 
 
-def _request(
-    spec: SandboxSpec,
-    private: PrivateFolders,
-    owner: Owner | None,
-    view: View | None,
-    argv: Sequence[str],
-    env: dict[str, str],
-    cwd: str,
-    timeout_s: float,
-) -> Request:
-    return {
-        "argv": list(argv),
-        "env": env,
-        "cwd": cwd,
-        "timeout_s": timeout_s,
-        "uid": owner[0] if owner else None,
-        "gid": owner[1] if owner else None,
-        "view": view,
-        "status": False,
-        "memory_bytes": spec.limits.memory_bytes,
-        "pids": spec.limits.pids,
-        "file_bytes": spec.limits.file_bytes,
-        "watched": watched_folders(spec, private),
-    }
+def _reachable(spec: SandboxSpec) -> bool:
+    """Whether a uid without privileges gets to all that its commands need."""
+    folders = [*Interpreter.find(spec.python).prefixes, Path(tempfile.gettempdir())]
+    # A mount's own permissions do not matter: it is given to the uid, or its files are what counts.
+    for path in [*folders, *(mount.source.absolute().parent for mount in spec.mounts)]:
+        if not all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents)):
+            return False
+    return True

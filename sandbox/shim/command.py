@@ -21,7 +21,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND = 1, 2, 4, 32, 4096
 MS_REC, MS_PRIVATE = 16384, 1 << 18
 SYS_MOUNT_SETATTR = 442  # the same on every architecture
 AT_RECURSIVE, MOUNT_ATTR_RDONLY = 0x8000, 1
-STATUS_FD = 9
+OPTIONS_FD, STATUS_FD = 8, 9
 MIB = 1024 * 1024
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -134,6 +134,16 @@ def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
+def hand_over(options: list[str], report: int) -> None:
+    """Give a wrapping program its options and the pipe to report on."""
+    source = os.memfd_create("options")
+    with open(source, "wb", closefd=False) as file:
+        file.write(b"".join(os.fsencode(option) + b"\0" for option in options))
+    os.lseek(source, 0, os.SEEK_SET)
+    os.dup2(source, OPTIONS_FD)
+    os.dup2(report, STATUS_FD)
+
+
 def start(request: Request) -> tuple[int, int]:
     """Start the command; its process id, and the end of the pipe that it reports on.
 
@@ -146,8 +156,8 @@ def start(request: Request) -> tuple[int, int]:
     pid = os.fork()
     if pid == 0:
         try:
-            if request["status"]:
-                os.dup2(report, STATUS_FD)
+            if request["options"]:
+                hand_over(request["options"], report)
             become(request, supervisor)
         except BaseException as error:  # told to the supervisor, whatever it is
             os.write(failed, f"{type(error).__name__}: {error}".encode())

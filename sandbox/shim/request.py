@@ -34,8 +34,9 @@ class Request(TypedDict):
     uid: int | None
     gid: int | None
     view: View | None
-    status: bool
-    """Whether the command reports on STATUS_FD, as bubblewrap does."""
+    options: list[str] | None
+    """For a program that wraps the command (bubblewrap): read from OPTIONS_FD, NUL-separated. It
+    tells on STATUS_FD that the command ran."""
     memory_bytes: int
     pids: int
     file_bytes: int

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,11 +162,19 @@ class BoundsChecks(SandboxFixtures):
         assert b"canary" not in result.stdout
 
     async def test_other_processes_cannot_be_seen(
-        self, sandbox: Sandbox, requires: Requires
+        self, sandbox: Sandbox, marker: str, requires: Requires
     ) -> None:
         requires(Guarantee.PROCESSES)
-        result = await sandbox.exec(["sh", "-c", "cat /proc/*/cmdline"], timeout_s=PATIENCE_S)
-        assert b"pytest" not in result.stdout
+        outside = subprocess.Popen(["sh", "-c", "sleep 600; exit", marker])
+        try:
+            seen = await sandbox.exec(
+                ["sh", "-c", "cat /proc/[0-9]*/cmdline"], timeout_s=PATIENCE_S
+            )
+        finally:
+            outside.kill()
+            outside.wait()
+        assert b"cat" in seen.stdout
+        assert marker.encode() not in seen.stdout
 
     # -- files from outside --
 
