@@ -165,14 +165,14 @@ class BoundsChecks(SandboxFixtures):
         self, sandbox: Sandbox, marker: str, requires: Requires
     ) -> None:
         requires(Guarantee.PROCESSES)
-        outside = subprocess.Popen(["sh", "-c", "sleep 600; exit", marker])
+        words = (sys.executable, "-c", "import time; time.sleep(600)", marker)
+        outside = await asyncio.create_subprocess_exec(*words)
         try:
-            seen = await sandbox.exec(
-                ["sh", "-c", "cat /proc/[0-9]*/cmdline"], timeout_s=PATIENCE_S
-            )
+            command = ["sh", "-c", "cat /proc/[0-9]*/cmdline"]
+            seen = await sandbox.exec(command, timeout_s=PATIENCE_S)
         finally:
             outside.kill()
-            outside.wait()
+            await outside.wait()
         assert b"cat" in seen.stdout
         assert marker.encode() not in seen.stdout
 
