@@ -18,22 +18,16 @@ WINDOW = 300
 """Newest attempts looked at, which bounds the work in a long run."""
 FADE = 0.97
 """What an outcome is worth after each further outcome of the same kind."""
-DOUBT = (0.25, 1.0)
-"""Wins and trials assumed before there are any."""
+DOUBT = 0.25
+"""Merit of a choice with prior 1 before there is any outcome; it counts as one trial."""
 FLOOR = 0.02
-"""Success rate below which no choice is put, so that each can come back."""
+"""Merit below which no choice is put, so that each can come back."""
 GROW, SHRINK = 1.6, 0.89
 """1.6 * 0.89**4 is 1.0: four failures undo one success."""
-RECENT_GAINS = 40
-"""The largest of this many gains counts as a full win, so that small ones count less."""
 STEPS = (1e-9, 4.0)
 """Bounds of step sizes, relative to the spread of what is changed."""
 
-COMBINED = frozenset({"repeat", "retreat", "transplant", "cross_rows", "blend"})
-"""Edits that use earlier changes; all others share the key `FRESH` beside their own."""
-
 Key = tuple[str | int, ...]
-FRESH: Key = ("fresh",)
 T = TypeVar("T")
 
 
@@ -41,16 +35,14 @@ T = TypeVar("T")
 class Rate:
     """Faded trials and wins. A win counts by the size of its gain, so the rate is not a share."""
 
+    count: int = 0
     trials: float = 0.0
     wins: float = 0.0
 
     def add(self, win: float) -> None:
+        self.count += 1
         self.trials = self.trials * FADE + 1.0
         self.wins = self.wins * FADE + win
-
-    @property
-    def estimate(self) -> float:
-        return max(FLOOR, (self.wins + DOUBT[0]) / (self.trials + DOUBT[1]))
 
 
 class Experience:
@@ -66,7 +58,7 @@ class Experience:
         """What the newest attempts of the graph teach; the same for the same graph."""
         recent = list(graph.attempts.values())[-WINDOW:]
         outcomes = [(a, gain_of(graph, a)) for a in recent if _teaches(a)]
-        gains = [gain for _, gain in outcomes if gain > 0][-RECENT_GAINS:]
+        gains = [gain for _, gain in outcomes if gain > 0]
         experience = cls(max(gains, default=1.0))
         for attempt, gain in outcomes:
             win = experience.win(gain)
@@ -85,17 +77,17 @@ class Experience:
             self._steps[key] = max(known, abs(step)) * GROW if win else known * SHRINK
 
     def win(self, gain: float) -> float:
-        """What a gain counts, in [0, 1]: its size against the largest recent one, compressed."""
+        """What a gain counts, in [0, 1]: its size against the largest, compressed."""
         return min(1.0, math.sqrt(gain / self._unit)) if gain > 0 else 0.0
 
-    def rate(self, key: Key) -> float:
-        """Estimated success rate."""
-        rate = self._rates.get(key)
-        return rate.estimate if rate else DOUBT[0] / DOUBT[1]
+    def merit(self, key: Key, prior: float) -> float:
+        """Mean win of late, plus what the prior is worth after so many trials."""
+        rate = self._rates.get(key, Rate())
+        return max(FLOOR, rate.wins / (rate.trials + 1.0) + prior * DOUBT / (rate.count + 1))
 
     def choose(self, rng: Random, options: Sequence[tuple[T, Key, float]]) -> T:
-        """One of (option, key, prior), with probability proportional to prior times rate."""
-        weights = [prior * self.rate(key) for _, key, prior in options]
+        """One of (option, key, prior), with probability proportional to its merit."""
+        weights = [self.merit(key, prior) for _, key, prior in options]
         return rng.choices(options, weights=weights)[0][0]
 
     def step(self, rng: Random, key: Key, default: float) -> float:
@@ -106,9 +98,8 @@ class Experience:
 
 def keys_of(detail: Mapping[str, object]) -> list[Key]:
     """From coarse to fine: edit; file and table; column; sign of the step."""
-    name = str(detail.get("edit"))
-    key: Key = (name,)
-    keys: list[Key] = [key] if name in COMBINED else [FRESH, key]
+    key: Key = (str(detail.get("edit")),)
+    keys: list[Key] = [key]
     for name in ("place", "column"):
         value = detail.get(name)
         if isinstance(value, str | int):

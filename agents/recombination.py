@@ -8,6 +8,8 @@ from harness.agents.mutation import Model, Table, parse, splice
 
 Delta = Mapping[str, Mapping[int, float]]
 """Differences of numbers by file and index."""
+REPEAT_FACTORS = (1.6, 1.0, 0.4)
+"""How far an improvement is repeated at the first, second and third try; the second in part."""
 
 
 def difference(new: Program, old: Program) -> Delta | None:
@@ -38,10 +40,24 @@ def along(program: Program, delta: Delta, factor: float) -> Mapping[str, Model] 
     return changed
 
 
-def repeat(base: Program, parent: Program, tries: int) -> Change | None:
-    """On in the direction that led from `parent` to `base`: first further, then less far."""
+def part(rng: Random, delta: Delta) -> Delta:
+    """A half of the changes: a run of them or scattered ones. A single change stays as it is."""
+    changes = [(path, i) for path, moves in sorted(delta.items()) for i in sorted(moves)]
+    count = (len(changes) + 1) // 2
+    start = rng.randrange(len(changes) - count + 1)
+    kept = changes[start : start + count] if rng.random() < 0.5 else rng.sample(changes, count)
+    chosen: dict[str, dict[int, float]] = {}
+    for path, i in kept:
+        chosen.setdefault(path, {})[i] = delta[path][i]
+    return chosen
+
+
+def repeat(rng: Random, base: Program, parent: Program, tries: int) -> Change | None:
+    """On in the direction from `parent` to `base`: further, then in part, then less far."""
     delta = difference(base, parent)
-    factor = (1.6, 0.5, 0.15)[min(tries, 2)]
+    factor = REPEAT_FACTORS[min(tries, len(REPEAT_FACTORS) - 1)]
+    if delta is not None and tries % 2:
+        delta = part(rng, delta)
     files = along(base, delta, factor) if delta else None
     if delta is None or files is None:
         return None
@@ -50,14 +66,16 @@ def repeat(base: Program, parent: Program, tries: int) -> Change | None:
 
 
 def retreat(rng: Random, failed: Program, good: Program) -> Change | None:
-    """Part of the way from `good` to what failed."""
+    """Part of the way from `good` to what failed, or all of the way in part of the numbers."""
     delta = difference(failed, good)
-    factor = rng.choice((0.5, 0.25))
+    factor = rng.choice((1.0, 0.5, 0.25))
+    if delta is not None and factor == 1.0:
+        delta = part(rng, delta)
     files = along(good, delta, factor) if delta else None
     if delta is None or files is None:
         return None
     detail = {"edit": "retreat", "factor": factor, "cells": sum(map(len, delta.values()))}
-    return Change(files, detail, f"{factor} of the change that failed")
+    return Change(files, detail, f"a part of the change that failed, times {factor}")
 
 
 def transplant(base: Program, donor: Program, origin: Program) -> Change | None:

@@ -9,10 +9,10 @@ With progress p in [0, 1] (the largest used share of any budget) and
 
 the distribution is geometric in the rank up to the factor for `value`, the back-propagated mean
 reward with a virtual loss for expansions under way. Its entropy is 1 + ln(tau) for tau >> 1, so it
-falls from broad to focused along the smoothstep. A share of `LINES * (1 - f)` goes in equal parts
-to the best of every line instead, a line being the descendants of one draft. `breadth` shrinks with
-the square root of the evaluations that the budget allows, since a budget of a hundred can't feed a
-front that one of ten thousand can.
+falls from broad to focused along the smoothstep. A share of at most `LINES * (1 - f)` goes in equal
+parts to the best of every line instead, a line being the descendants of one draft. `breadth` and
+that share shrink with the square root of the evaluations that the budget allows: a hundred can't
+feed the front that ten thousand can.
 
 Operators. Drafts come first, then those that the state calls for take part in a lottery: debug when
 a failure may be repaired, evolve when the line of the base stagnates, fuse when there is another
@@ -43,6 +43,8 @@ LINES = 0.25
 """Probability at the start of expanding the best of some line, whatever its score."""
 EVALUATIONS_PER_BRANCH = 40
 """A budget smaller than this times `branches` gets fewer drafts."""
+AFFORDABLE = 16.0
+"""The temperature at the start is the square root of the evaluations, divided by this."""
 BROKEN = 16
 """Failures remembered as candidates for debugging; the newest."""
 CANDIDATES = 24
@@ -159,9 +161,12 @@ class ProgressivePolicy:
         """tau(p), in ranks."""
         f = self.focus(progress)
         narrow = self._config.focus
-        affordable = math.sqrt(self._expected(progress)) / 8.0
-        breadth = max(narrow, min(self._config.breadth, affordable))
+        breadth = max(narrow, self._breadth(progress))
         return float(breadth ** (1.0 - f) * narrow**f)
+
+    def _breadth(self, progress: float) -> float:
+        """`breadth`, or what the budget allows: it grows with the square root of evaluations."""
+        return min(self._config.breadth, math.sqrt(self._expected(progress)) / AFFORDABLE)
 
     def _expected(self, progress: float) -> float:
         """Evaluations that the budget allows at the present rate."""
@@ -194,7 +199,10 @@ class ProgressivePolicy:
             for line in self._lines.values()
             if line.best is not None and line.best in weights
         ]
-        share = LINES * (1.0 - self.focus(progress)) if len(open_lines) > 1 else 0.0
+        share = 0.0
+        if len(open_lines) > 1:
+            affordable = self._breadth(progress) / self._config.breadth
+            share = LINES * affordable * (1.0 - self.focus(progress))
         chances = {a: (1.0 - share) * weight / total for a, weight in weights.items()}
         for best in open_lines if share else ():
             chances[best] += share / len(open_lines)
@@ -223,7 +231,12 @@ class ProgressivePolicy:
 
     def _repairable(self, context: SearchContext) -> AttemptId | None:
         taken = {*context.in_flight, *context.avoid}
-        return next((a for a in reversed(self._broken) if a not in taken), None)
+        open_failures = [a for a in reversed(self._broken) if a not in taken]
+        hope = {
+            a: self._rewards.rank(self._scores[a]) if a in self._scores else 0.0
+            for a in open_failures
+        }
+        return max(open_failures, key=lambda a: hope[a], default=None)
 
     def _tickets(
         self, progress: float, base: AttemptId, broken: bool, others: Mapping[AttemptId, float]
@@ -234,9 +247,9 @@ class ProgressivePolicy:
         late = progress - self._config.tune_from
         priors = {
             Operator.IMPROVE: 1.0,
-            Operator.DEBUG: 0.5 if broken else 0.0,
+            Operator.DEBUG: 0.3 if broken else 0.0,
             Operator.EVOLVE: 1.0 if stagnant else 0.0,
-            Operator.FUSE: (1.0 if stagnant else 0.4) if others else 0.0,
+            Operator.FUSE: (1.0 if stagnant else 0.3) if others else 0.0,
             Operator.AGGREGATE: 0.6 if len(others) > 1 and self._since_best >= patience else 0.0,
             Operator.TUNE: max(0.0, late) / max(1.0 - self._config.tune_from, 0.01),
         }
