@@ -127,8 +127,8 @@ class DenseIndex:
             return None  # filters left too few, and there is more to look at
         vectors = lookup.vectors_of(self._store, self._embedder.number, seqs.tolist())
         known = np.array(list(vectors), np.int64)
-        matrix = np.array(list(vectors.values()), np.float32).reshape(len(known), -1)
-        near = np.einsum("ij,j->i", matrix, vector) if len(known) else np.zeros(0)
+        matrix = np.array(list(vectors.values()), np.float32).reshape(len(known), len(vector))
+        near = np.einsum("ij,j->i", matrix, vector)
         tail = self._exact(place, vector, allowed, count, after=chroma.position)
         every, first = np.unique(np.concatenate([known, tail.seqs]), return_index=True)
         scores = np.concatenate([near.astype(np.float64), tail.scores])[first]
