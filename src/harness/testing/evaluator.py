@@ -34,6 +34,23 @@ def judge(outputs, private, seed):
 
 ANSWER = "import json; json.dump({'value': %s}, open('answer.json', 'w'))\n"
 
+BAD_CANDIDATES: tuple[tuple[str, Status, str], ...] = (
+    ("import sys; print('why', file=sys.stderr); sys.exit(1)", Status.FAILED, "why"),
+    ("raise ValueError('too bad')", Status.FAILED, "ValueError: too bad"),
+    ("import os; os.kill(os.getpid(), 9)", Status.FAILED, "signal 9"),
+    ("import os; os.write(2, b'\\x1b[31m\\xff'); exit(1)", Status.FAILED, "[31m"),
+    ("for _ in range(100): print('x' * 10**6)", Status.OUTPUT_LIMIT, "output"),
+    (ANSWER % "float('nan')", Status.INVALID, "not a finite number"),
+    (ANSWER % "float('inf')", Status.INVALID, "not a finite number"),
+    (ANSWER % "10**400", Status.INVALID, "not a finite number"),
+    ("pass", Status.INVALID, "answer.json was not written"),
+    ("import os; os.symlink('/etc/passwd', 'answer.json')", Status.INVALID, "not a regular file"),
+    ("import os; os.mkfifo('answer.json')", Status.INVALID, "not a regular file"),
+    ("import os; os.mkdir('answer.json')", Status.INVALID, "not a regular file"),
+    ("open('answer.json', 'w').truncate(2**21)", Status.INVALID, "exceed 1048576 bytes"),
+)
+"""Source of a candidate, the status it must get, and a word of the feedback."""
+
 
 def write_task(folder: Path, *, judge: str = JUDGE, **evaluator: Any) -> Task:
     """A task whose seed writes 1 as its answer; `evaluator` overrides keys of that section."""
@@ -100,47 +117,18 @@ class EvaluatorContract:
         assert [stage.name for stage in verdict.stages] == ["produce", "judge"]
         assert 0 < sum(stage.duration_s for stage in verdict.stages) <= verdict.duration_s
 
-    @pytest.mark.parametrize(
-        ("source", "status", "told"),
-        [
-            ("import sys; print('why', file=sys.stderr); sys.exit(1)", Status.FAILED, "why"),
-            ("raise ValueError('too bad')", Status.FAILED, "ValueError: too bad"),
-            ("import os; os.kill(os.getpid(), 9)", Status.FAILED, "signal 9"),
-            ("import os; os.write(2, b'\\x1b[31m\\xff'); exit(1)", Status.FAILED, "[31m"),
-            ("import sys\nfor _ in range(100): print('x' * 10**6)", Status.OUTPUT_LIMIT, ""),
-            (ANSWER % "float('nan')", Status.INVALID, "not a finite number"),
-            (ANSWER % "float('inf')", Status.INVALID, "not a finite number"),
-            (ANSWER % "10**400", Status.INVALID, "not a finite number"),
-            ("pass", Status.INVALID, "answer.json was not written"),
-            (
-                "import os; os.symlink('/etc/passwd', 'answer.json')",
-                Status.INVALID,
-                "not a regular file",
-            ),
-            ("import os; os.mkfifo('answer.json')", Status.INVALID, "not a regular file"),
-            ("import os; os.mkdir('answer.json')", Status.INVALID, "not a regular file"),
-            (
-                "open('answer.json', 'w').truncate(2**21)",
-                Status.INVALID,
-                "exceed 1048576 bytes",
-            ),
-        ],
-    )
-    async def test_bad_candidates(
-        self,
-        open_evaluator: OpenEvaluator,
-        tmp_path: Path,
-        source: str,
-        status: Status,
-        told: str,
-    ) -> None:
-        verdict = await self.verdict(open_evaluator, tmp_path, source)
-        assert (verdict.status, verdict.score) == (status, None)
-        assert told in verdict.feedback
-        assert "root:" not in verdict.feedback
-        assert "\x1b" not in verdict.feedback
-        assert len(verdict.feedback.encode()) <= 4096
-        assert verdict.charged
+    async def test_bad_candidates(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
+        async with self.evaluator(open_evaluator, tmp_path) as evaluator:
+            verdicts = await asyncio.gather(
+                *(evaluator.evaluate(job(source)) for source, _, _ in BAD_CANDIDATES)
+            )
+        for (source, status, told), verdict in zip(BAD_CANDIDATES, verdicts, strict=True):
+            assert (verdict.status, verdict.score) == (status, None), source
+            assert told in verdict.feedback
+            assert "root:" not in verdict.feedback
+            assert "\x1b" not in verdict.feedback
+            assert len(verdict.feedback.encode()) <= 4096
+            assert verdict.charged
 
     async def test_never_ends(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         source = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nwhile True: time.sleep(1)"
@@ -230,7 +218,9 @@ class EvaluatorContract:
         self, open_evaluator: OpenEvaluator, tmp_path: Path
     ) -> None:
         fake = "raise SystemExit('shadowed')"
-        shadows = dict.fromkeys(("sitecustomize.py", "pathlib.py", "judge.py"), fake)
+        shadows: dict[str, str] = dict.fromkeys(
+            ("sitecustomize.py", "pathlib.py", "judge.py"), fake
+        )
         source = "open('answer.json', 'w').write('{\"value\": 4}')"
         outputs = ["answer.json", "pathlib.py", "sitecustomize.py"]
         async with self.evaluator(open_evaluator, tmp_path, outputs=outputs) as evaluator:
