@@ -17,8 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import pathspec
-
 from harness.errors import SubmissionRefusedError
 from harness.sandbox.base import MIB
 from harness.sandbox.tree import MAX_DEPTH, TreeFile, content_problem, path_problem
@@ -69,6 +67,8 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     if patterns in {("**",), ()}:  # the defaults, on the path of every submission
         everything = bool(patterns)
         return lambda path: everything
+    import pathspec  # tens of milliseconds that a plain scan and `--help` need not pay
+
     spec = pathspec.GitIgnoreSpec.from_lines(patterns)
     if len(spec.patterns) != len(patterns) or any(one.include is None for one in spec.patterns):
         raise ValueError(f"not all of {list(patterns)} are gitignore patterns that match a file")

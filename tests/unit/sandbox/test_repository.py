@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
@@ -75,6 +75,7 @@ def test_files_come_back_as_they_went_in(shared: Repository, files: dict[str, Tr
 
 
 @given(files=TREES)
+@example(files={path: TreeFile(b"") for path in ("a/x", "a.py", "a-b", "a0", "a/b/c")})
 @settings(deadline=None, max_examples=10)
 def test_git_computes_the_same_tree_from_the_checked_out_files(
     shared: Repository, tmp_path_factory: pytest.TempPathFactory, files: dict[str, TreeFile]
