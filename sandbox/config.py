@@ -1,5 +1,7 @@
 """The `sandbox` section of the configuration."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.sandbox.base import Limits
@@ -19,6 +21,9 @@ class SandboxConfig(BaseModel):
     """Docker image of sandboxes whose spec names none."""
     docker_host: str | None = None
     """Address of the Docker daemon; None: DOCKER_HOST or the client's default."""
+    transport: Literal["auto", "bind", "tar"] = "auto"
+    """How files get into containers: mounted folders, or tar streams where the daemon cannot mount
+    this machine's (rootless, remote). `auto` asks the daemon."""
     limits: Limits = Field(default_factory=Limits)
     unsafe: bool = False
     """Run code that a model wrote even where the provider does not isolate it."""

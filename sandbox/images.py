@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import docker
 import docker.errors
+from docker.models.images import Image
 
 from harness.errors import ConfigurationError
 from harness.sandbox.config import DEFAULT_IMAGE
@@ -71,14 +72,13 @@ def build(
     client = connect(docker_host, timeout_s=BUILD_TIMEOUT_S)
     try:
         with translated("building the image"):
-            found = _inspect(client, tag)
-            if found is None or _labels(found).get(RECIPE_LABEL) != recipe or force:
-                origin = _bootstrap(client, report) if base == DEBOOTSTRAP else base
-                _build_on(client, origin, tag, {RECIPE_LABEL: recipe, BASE_LABEL: base}, report)
-                found = _inspect(client, tag)
-            else:
+            found = _find(client, tag)
+            if found is not None and found.labels.get(RECIPE_LABEL) == recipe and not force:
                 report(f"{tag} is up to date")
-            return _info(cast("dict[str, Any]", found))
+                return _info(found)
+            origin = _bootstrap(client, report) if base == DEBOOTSTRAP else base
+            _build_on(client, origin, tag, {RECIPE_LABEL: recipe, BASE_LABEL: base}, report)
+            return _info(client.images.get(tag))
     finally:
         client.close()
 
@@ -92,10 +92,8 @@ def installed(docker_host: str | None = None) -> list[ImageInfo]:
     client = connect(docker_host)
     try:
         with translated("listing images"):
-            found = cast(
-                "list[dict[str, Any]]", client.api.images(filters={"label": RECIPE_LABEL})
-            )
-            infos = [_info(client.api.inspect_image(image["Id"])) for image in found]
+            found = client.images.list(filters={"label": RECIPE_LABEL})
+            infos = [_info(image) for image in found]
     finally:
         client.close()
     # The bootstrapped base is only there to be built upon.
@@ -109,7 +107,7 @@ def _bootstrap(client: docker.DockerClient, report: Report) -> str:
     script = RECIPES / "debootstrap.sh"
     recipe = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
     tag = f"harness-debootstrap:{recipe}"
-    if _inspect(client, tag) is not None:
+    if _find(client, tag) is not None:
         return tag
     report("making a root file system with debootstrap (about two minutes)")
     changes = [
@@ -180,26 +178,20 @@ def _failed(base: str, log: str) -> ConfigurationError:
     )
 
 
-def _inspect(client: docker.DockerClient, tag: str) -> dict[str, Any] | None:
+def _find(client: docker.DockerClient, tag: str) -> Image | None:
     try:
-        return cast("dict[str, Any]", client.api.inspect_image(tag))
+        return client.images.get(tag)
     except docker.errors.ImageNotFound:
         return None
 
 
-def _labels(image: dict[str, Any]) -> dict[str, str]:
-    config = cast("dict[str, Any]", image.get("Config") or {})
-    return cast("dict[str, str]", config.get("Labels") or {})
-
-
-def _info(image: dict[str, Any]) -> ImageInfo:
-    labels = _labels(image)
-    base = labels.get(BASE_LABEL, "")
+def _info(image: Image) -> ImageInfo:
+    base = image.labels.get(BASE_LABEL, "")
     return ImageInfo(
-        tags=tuple(cast("list[str]", image.get("RepoTags") or [])),
-        id=str(image["Id"]),
+        tags=tuple(image.tags),
+        id=str(image.id),
         base=base,
-        size_bytes=int(image["Size"]),
-        created=str(image["Created"]),
-        current=labels.get(RECIPE_LABEL) == recipe_hash(base),
+        size_bytes=int(image.attrs["Size"]),
+        created=str(image.attrs["Created"]),
+        current=image.labels.get(RECIPE_LABEL) == recipe_hash(base),
     )

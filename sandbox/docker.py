@@ -1,0 +1,327 @@
+"""Sandboxes as Docker containers."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any, Literal, cast
+
+import docker
+import docker.errors
+from docker.types import DeviceRequest, LogConfig, Ulimit
+from docker.types import Mount as DockerMount
+
+from harness.errors import SandboxUnavailableError
+from harness.sandbox import files
+from harness.sandbox.base import MIB, Capabilities, Guarantee, Limits, SandboxSpec
+from harness.sandbox.config import SandboxConfig
+from harness.sandbox.docker_client import connect, host_address, translated
+from harness.sandbox.docker_container import Container
+from harness.sandbox.docker_sandbox import DockerSandbox
+from harness.sandbox.docker_upload import upload, upload_bytes
+from harness.sandbox.liveness import identity, is_dead
+from harness.sandbox.uids import agent_owner
+from harness.sandbox.workspace import in_thread
+
+Transport = Literal["bind", "tar"]
+
+SANDBOX_LABEL = "harness.sandbox"
+OWNER_LABEL = "harness.owner"
+RUN_LABEL = "harness.run"
+
+_CONNECTIONS = 128
+_SHARED_MEMORY_BYTES = 64 * MIB
+_OPEN_FILES = 8192
+# What is ours in a container: the init, the `sleep`, the guard of a command.
+_OWN_PROCESSES = 3
+
+
+class DockerProvider:
+    """Makes one container per sandbox.
+
+    Commands run as a user other than root, without capabilities and without a way to gain any, on
+    a read-only root; what they may write is `/tmp` (in memory) and the writable mounts. Docker is
+    no boundary against exploits of the kernel.
+    """
+
+    def __init__(self, config: SandboxConfig, executor: Executor) -> None:
+        self._config = config
+        self._executor = executor
+        self._address = host_address(config.docker_host)
+        self._owner = agent_owner()
+        self._client: docker.DockerClient | None = None
+        self._info: Mapping[str, Any] = {}
+        self._opening = asyncio.Lock()
+        # More at once only make each other slow.
+        self._starts = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+        self._removals: set[asyncio.Future[None]] = set()
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        return self._owner
+
+    @property
+    def transport(self) -> Transport:
+        """How files get into containers: mounted folders, or streams where nothing can be mounted.
+
+        Known once `describe` or `create` has been called.
+        """
+        if self._config.transport != "auto":
+            return self._config.transport
+        return "bind" if _mounts_work(self._address, self._info) else "tar"
+
+    async def describe(self) -> Capabilities:
+        client = await self._connected()
+        return await in_thread(self._executor, self._describe, client)
+
+    def _describe(self, client: docker.DockerClient) -> Capabilities:
+        image = self._config.image
+        with translated("asking the Docker daemon"):
+            try:
+                client.images.get(image)
+            except docker.errors.ImageNotFound as error:
+                raise SandboxUnavailableError(
+                    f"the image {image} is missing; build it: harness image build"
+                ) from error
+            version = client.version()
+        lacking = {
+            Guarantee.MEMORY: not self._info.get("MemoryLimit", True),
+            Guarantee.PIDS: not self._info.get("PidsLimit", True),
+            Guarantee.CPUS: not self._info.get("CpuCfsQuota", True),
+            # As an ordinary user commands have that user's own uid, though in namespaces apart.
+            Guarantee.USER: self._owner is None and self.transport == "bind",
+        }
+        return Capabilities(
+            name="docker",
+            isolates_model_code=True,
+            enforced=tuple(word for word in Guarantee if not lacking.get(word)),
+            not_enforced=tuple(word for word in Guarantee if lacking.get(word)),
+            detail=(
+                f"Docker {version.get('Version', '?')} at {self._address}, image {image}, "
+                f"files by {'mounted folders' if self.transport == 'bind' else 'streams'}"
+            ),
+        )
+
+    async def _connected(self) -> docker.DockerClient:
+        async with self._opening:
+            if self._client is None:
+                client, self._info = await in_thread(self._executor, self._connect)
+                self._client = client
+            return self._client
+
+    def _connect(self) -> tuple[docker.DockerClient, Mapping[str, Any]]:
+        client = connect(self._address, connections=_CONNECTIONS)
+        with translated("asking the Docker daemon"):
+            return client, client.info()
+
+    # -- making a sandbox --
+
+    async def create(self, spec: SandboxSpec) -> DockerSandbox:
+        client = await self._connected()
+        async with self._starts:
+            # A task of its own: a container that a cancelled caller does not get is removed.
+            task = asyncio.create_task(in_thread(self._executor, self._start, client, spec))
+            try:
+                container = await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await asyncio.wait([task])
+                if not task.cancelled() and task.exception() is None:
+                    await self._remove(client, task.result())
+                raise
+        writable = [mount for mount in spec.mounts if not mount.read_only]
+        bound = self.transport == "bind"
+        return DockerSandbox(
+            container,
+            spec.limits,
+            workdir=spec.workdir,
+            targets=frozenset(mount.target for mount in spec.mounts),
+            folders=[mount.source for mount in writable] if bound else [],
+            host_workdir=next(
+                (mount.source for mount in writable if bound and mount.target == spec.workdir), None
+            ),
+            owner=self._owner,
+            executor=self._executor,
+            remove=lambda: self._remove(client, container),
+        )
+
+    def _start(self, client: docker.DockerClient, spec: SandboxSpec) -> Container:
+        """Create and start a container; what cannot be mounted is copied into it."""
+        writable = [mount for mount in spec.mounts if not mount.read_only]
+        bound = self.transport == "bind"
+        if bound and self._owner is not None:
+            for mount in writable:
+                files.give_to(mount.source, self._owner)
+        image = spec.image or self._config.image
+        copied = 0 if bound else sum(upload_bytes(m.source) for m in spec.mounts if m.read_only)
+        with translated(f"starting a container from {image}"):
+            created = cast(
+                "dict[str, Any]",
+                client.api.create_container(
+                    image,
+                    entrypoint=["sleep"],
+                    command=["infinity"],
+                    user="0:0",
+                    working_dir="/",
+                    hostname="sandbox",
+                    environment={**_environment(spec.limits), **spec.env},
+                    labels={
+                        **spec.labels,
+                        SANDBOX_LABEL: spec.purpose,
+                        OWNER_LABEL: identity(),
+                    },
+                    host_config=self._host_config(client, spec, copied),
+                ),
+            )
+            container_id = str(created["Id"])
+            try:
+                client.api.start(container_id)
+                container = Container(client, self._address, container_id, self._user())
+                for mount in () if bound else spec.mounts:
+                    upload(container, mount)
+            except BaseException:
+                client.api.remove_container(container_id, force=True, v=True)
+                raise
+        return container
+
+    def _user(self) -> str:
+        uid, gid = self._owner or (os.getuid(), os.getgid())
+        return f"{uid}:{gid}"
+
+    def _host_config(
+        self, client: docker.DockerClient, spec: SandboxSpec, copied_bytes: int
+    ) -> Mapping[str, Any]:
+        limits = spec.limits
+        memory_bytes = limits.memory_bytes + copied_bytes
+        bound = self.transport == "bind"
+        config = client.api.create_host_config(
+            init=True,
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            network_mode=spec.network,
+            mem_limit=memory_bytes,
+            memswap_limit=memory_bytes,
+            nano_cpus=int(min(limits.cpus, float(self._info.get("NCPU") or limits.cpus)) * 1e9),
+            pids_limit=limits.pids + _OWN_PROCESSES,
+            shm_size=min(limits.scratch_bytes, _SHARED_MEMORY_BYTES),
+            tmpfs=self._tmpfs(spec),
+            ulimits=[
+                Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
+                Ulimit(name="core", soft=0, hard=0),
+            ],
+            log_config=LogConfig(type=LogConfig.types.NONE, config={}),
+            device_requests=[DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
+            if spec.gpus
+            else None,
+            mounts=[
+                DockerMount(
+                    mount.target,
+                    os.fspath(mount.source.resolve()),
+                    type="bind",
+                    read_only=mount.read_only,
+                    propagation="rprivate",
+                )
+                for mount in spec.mounts
+                if bound
+            ],
+        )
+        return cast("Mapping[str, Any]", config)
+
+    def _tmpfs(self, spec: SandboxSpec) -> dict[str, str]:
+        """Folders in memory: scratch, and whatever cannot be mounted."""
+        limits = spec.limits
+        user, group = self._user().split(":")
+        common = "rw,nosuid,nodev,exec"
+        found = {
+            "/tmp": f"{common},mode=1777,size={limits.scratch_bytes},nr_inodes={limits.inodes}"
+        }
+        own = f"{common},mode=0755,uid={user},gid={group}"
+        own += f",size={limits.disk_bytes},nr_inodes={limits.inodes}"
+        if self.transport == "tar":
+            for mount in spec.mounts:
+                found[mount.target] = f"{common},mode=0755" if mount.read_only else own
+        if spec.workdir not in {mount.target for mount in spec.mounts}:
+            found[spec.workdir] = own
+        return found
+
+    # -- taking them away --
+
+    async def _remove(self, client: docker.DockerClient, container: Container) -> None:
+        """Remove a container; one at rest in the background."""
+        removal = asyncio.ensure_future(
+            in_thread(self._executor, _remove_container, client, container.id)
+        )
+        self._removals.add(removal)
+        removal.add_done_callback(self._removed)
+        if not container.at_rest():
+            await asyncio.shield(removal)
+
+    def _removed(self, removal: "asyncio.Future[None]") -> None:
+        self._removals.discard(removal)
+        if not removal.cancelled():
+            removal.exception()  # a container that stays is reaped once this process is gone
+
+    async def reap(self, run: str | None = None) -> int:
+        client = await self._connected()
+        return await in_thread(self._executor, self._reap, client, run)
+
+    def _reap(self, client: docker.DockerClient, run: str | None) -> int:
+        labels = [SANDBOX_LABEL] if run is None else [SANDBOX_LABEL, f"{RUN_LABEL}={run}"]
+        with translated("listing containers"):
+            found = cast(
+                "list[dict[str, Any]]", client.api.containers(all=True, filters={"label": labels})
+            )
+            removed = 0
+            for summary in found:
+                owner = str(cast("dict[str, str]", summary["Labels"]).get(OWNER_LABEL, ""))
+                if run is not None or is_dead(owner):
+                    _remove_container(client, str(summary["Id"]))
+                    removed += 1
+        return removed
+
+    async def close(self) -> None:
+        while self._removals:
+            await asyncio.wait(self._removals)
+        client, self._client = self._client, None
+        if client is not None:
+            await in_thread(self._executor, client.close)
+
+
+def _remove_container(client: docker.DockerClient, container_id: str) -> None:
+    with translated(f"removing container {container_id[:12]}"):
+        try:
+            client.api.remove_container(container_id, force=True, v=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if "already in progress" not in str(error):
+                raise
+
+
+def _mounts_work(address: str, info: Mapping[str, Any]) -> bool:
+    """Whether the daemon sees this machine's folders, with the same uids."""
+    if not address.startswith("unix://"):
+        return False
+    options = cast("list[str]", info.get("SecurityOptions") or [])
+    if any("rootless" in option or "userns" in option for option in options):
+        return False
+    # Docker Desktop shares folders with its virtual machine. Elsewhere, a daemon of another name
+    # is reached through a forwarded socket or from within a container.
+    return platform.system() == "Darwin" or info.get("Name") == platform.node()
+
+
+def _environment(limits: Limits) -> dict[str, str]:
+    identity_of = {"NAME": "agent", "EMAIL": "agent@localhost"}
+    return {
+        "HOME": "/tmp",
+        "TMPDIR": "/tmp",
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": str(max(1, int(limits.cpus))),
+        **{f"GIT_AUTHOR_{key}": value for key, value in identity_of.items()},
+        **{f"GIT_COMMITTER_{key}": value for key, value in identity_of.items()},
+    }
