@@ -1,69 +1,24 @@
-"""A bubble sort of five values that writes back after each exchange."""
+"""A bubble sort of five values, unrolled: passes of exchanges, each written back to memory."""
 
-PROGRAM = [
-    ["load", 0, 0],
-    ["load", 1, 1],
-    ["load", 2, 2],
-    ["load", 3, 3],
-    ["load", 4, 4],
-    ["mov", 5, 0],
-    ["cmp", 0, 1],
-    ["cmovg", 0, 1],
-    ["cmovg", 1, 5],
-    ["store", 0, 0],
-    ["store", 1, 1],
-    ["mov", 5, 1],
-    ["cmp", 1, 2],
-    ["cmovg", 1, 2],
-    ["cmovg", 2, 5],
-    ["store", 1, 1],
-    ["store", 2, 2],
-    ["mov", 5, 2],
-    ["cmp", 2, 3],
-    ["cmovg", 2, 3],
-    ["cmovg", 3, 5],
-    ["store", 2, 2],
-    ["store", 3, 3],
-    ["mov", 5, 3],
-    ["cmp", 3, 4],
-    ["cmovg", 3, 4],
-    ["cmovg", 4, 5],
-    ["store", 3, 3],
-    ["store", 4, 4],
-    ["mov", 5, 0],
-    ["cmp", 0, 1],
-    ["cmovg", 0, 1],
-    ["cmovg", 1, 5],
-    ["store", 0, 0],
-    ["store", 1, 1],
-    ["mov", 5, 1],
-    ["cmp", 1, 2],
-    ["cmovg", 1, 2],
-    ["cmovg", 2, 5],
-    ["store", 1, 1],
-    ["store", 2, 2],
-    ["mov", 5, 2],
-    ["cmp", 2, 3],
-    ["cmovg", 2, 3],
-    ["cmovg", 3, 5],
-    ["store", 2, 2],
-    ["store", 3, 3],
-    ["mov", 5, 0],
-    ["cmp", 0, 1],
-    ["cmovg", 0, 1],
-    ["cmovg", 1, 5],
-    ["store", 0, 0],
-    ["store", 1, 1],
-    ["mov", 5, 1],
-    ["cmp", 1, 2],
-    ["cmovg", 1, 2],
-    ["cmovg", 2, 5],
-    ["store", 1, 1],
-    ["store", 2, 2],
-    ["mov", 5, 0],
-    ["cmp", 0, 1],
-    ["cmovg", 0, 1],
-    ["cmovg", 1, 5],
-    ["store", 0, 0],
-    ["store", 1, 1],
-]
+PASSES = 5
+SCRATCH = 5
+
+
+def exchange(program: list, low: int, high: int) -> None:
+    """Put the smaller of two registers into `low`, the larger into `high`."""
+    program.append(["mov", SCRATCH, low])
+    program.append(["cmp", low, high])
+    program.append(["cmovg", low, high])
+    program.append(["cmovg", high, SCRATCH])
+    program.append(["store", low, low])
+    program.append(["store", high, high])
+
+
+def build() -> list:
+    """The program: register i holds what belongs in cell i."""
+    program = [["load", i, i] for i in range(5)]
+    for _ in range(PASSES):
+        for i in range(4):
+            exchange(program, i, i + 1)
+    program.extend(["store", i, i] for i in range(5))
+    return program

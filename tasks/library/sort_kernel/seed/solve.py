@@ -2,12 +2,12 @@
 
 import json
 
-from kernel import PROGRAM
+from kernel import build
 
 
 def main() -> None:
     with open("program.json", "w", encoding="utf-8") as file:
-        json.dump(PROGRAM, file)
+        json.dump(build(), file)
 
 
 if __name__ == "__main__":
