@@ -1,0 +1,67 @@
+"""What tests need of the machine: decided once, told in one line, never passed over in silence.
+
+`HARNESS_REQUIRE_DOCKER=1` and `HARNESS_REQUIRE_BUBBLEWRAP=1` turn the skips into failures.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from harness.errors import SandboxUnavailableError
+from harness.sandbox.config import SandboxConfig
+
+
+@functools.cache
+def docker_problem() -> str | None:
+    """Why tests marked `docker` cannot run here; None when they can."""
+    from harness.sandbox.docker_client import connect
+
+    image = SandboxConfig().image
+    try:
+        client = connect(timeout_s=20)
+    except SandboxUnavailableError as error:
+        return str(error)
+    try:
+        if not client.images.list(name=image):
+            return f"the image {image} is missing: harness image build"
+    finally:
+        client.close()
+    return None
+
+
+@functools.cache
+def bubblewrap_problem() -> str | None:
+    """Why tests marked `bubblewrap` cannot run here; None when they can."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return "bwrap is missing: apt-get install bubblewrap"
+    tried = subprocess.run(
+        [program, "--ro-bind", "/", "/", "--unshare-pid", "true"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return None if tried.returncode == 0 else f"bwrap does not work here: {tried.stderr.strip()}"
+
+
+PROBLEMS: dict[str, Callable[[], str | None]] = {
+    "docker": docker_problem,
+    "bubblewrap": bubblewrap_problem,
+}
+
+
+# A hook and not a fixture: so all skips are told from one place, in one line.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name, find_problem in PROBLEMS.items():
+        problem = find_problem() if item.get_closest_marker(name) is not None else None
+        if problem is None:
+            continue
+        if os.environ.get(f"HARNESS_REQUIRE_{name.upper()}") == "1":
+            pytest.fail(problem, pytrace=False)
+        pytest.skip(problem)
