@@ -1,0 +1,30 @@
+"""The two-phase evaluator keeps the contract on Docker."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from harness.evaluators.answer import AnswerEvaluator
+from harness.sandbox.base import Limits
+from harness.sandbox.config import SandboxConfig
+from harness.sandbox.docker import DockerProvider
+from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+class TestEvaluatorOnDocker(EvaluatorContract):
+    @pytest.fixture
+    async def open_evaluator(self) -> AsyncIterator[OpenEvaluator]:
+        with TemporaryDirectory() as folder, ThreadPoolExecutor(8) as executor:
+            scratch = Path(folder)
+            scratch.chmod(0o711)
+            provider = DockerProvider(SandboxConfig(provider="docker"), executor)
+            yield lambda task: AnswerEvaluator(
+                task, provider, Limits(), None, scratch, executor, {}
+            )
+            await provider.close()
+            assert list(scratch.iterdir()) == []
