@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,14 +41,15 @@ class Progress(NamedTuple):
 
 
 def progress(root: Path) -> Progress | None:
-    """The newest generation below `root`, as far as it is readable."""
-    for folder in sorted(root.glob("g*"), key=_generation, reverse=True):
-        try:
-            data = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
-            return Progress(folder, str(data["embedder"]), int(data["position"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-    return None
+    """The newest generation below `root`; None without one or when its note cannot be read."""
+    folder = max(root.glob("g*"), key=_generation, default=None)
+    if folder is None:
+        return None
+    try:
+        data = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+        return Progress(folder, str(data["embedder"]), int(data["position"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class IndexLock:
@@ -92,7 +94,8 @@ class ChromaIndex:
                 _drop_others(root, last.folder)
                 return index
         newest = max((_generation(folder) for folder in root.glob("g*")), default=0)
-        folder = root / f"g{newest + 1}"
+        # A name never used before, also when somebody has deleted the folder of a live process.
+        folder = root / f"g{newest + 1}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         collection = _client(folder).create_collection(
             _COLLECTION,
@@ -172,7 +175,7 @@ def _client(folder: Path) -> Any:
 
 
 def _generation(folder: Path) -> int:
-    number = folder.name[1:]
+    number = folder.name[1:].partition("-")[0]
     return int(number) if number.isdecimal() else 0
 
 

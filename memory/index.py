@@ -6,6 +6,7 @@ not yet in Chroma is always searched exactly.
 """
 
 import logging
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -160,7 +161,7 @@ class DenseIndex:
 
         if self._root is None:
             return False
-        left = limit if limit is not None else self.waiting()
+        left = sys.maxsize if limit is None else limit
         with self._feed_lock:
             if self._owner_lock is None:
                 self._owner_lock = IndexLock.taken(self._root)

@@ -1,0 +1,139 @@
+"""`harness memory ...` through the command line."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.clock import SystemClock
+from harness.ids import RecordId
+from harness.memory.base import MemoryConfig
+from harness.memory.open import open_memory
+from harness.testing.memory import ANNEALING, GRID, OVERLAP, make_query
+
+
+@pytest.fixture
+async def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "memory"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_MEMORY", str(folder))
+    with ThreadPoolExecutor(2) as executor:
+        config = MemoryConfig(path=str(folder))
+        memory = await open_memory(config, executor, clock=SystemClock())
+        for record in (ANNEALING, GRID, replace(OVERLAP, score=1.25)):
+            await memory.write(record)
+        await memory.recall(make_query("cooling schedule"))
+        await memory.credit("run-1", "agent-1", "9", "improved", [ANNEALING.id])
+        await memory.close()
+    return folder
+
+
+def harness(*arguments: str) -> int:
+    from harness.cli.main import run
+
+    return run(["memory", *arguments])
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert harness(*arguments, "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert found.pop("schema_version") == 1
+    return found
+
+
+def test_reads_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = document(capsys, "list")
+    assert [each["id"] for each in listed["records"]] == [OVERLAP.id, GRID.id, ANNEALING.id]
+    assert listed["total"] == 3
+    limited = document(capsys, "list", "--kind", "note", "-n", "1")
+    assert [each["title"] for each in limited["records"]] == [GRID.title]
+    found = document(capsys, "search", "hexagonal", "lattice")["records"]
+    assert [(each["id"], each["rank"]) for each in found] == [(GRID.id, 1)]
+    assert document(capsys, "search", "sourdough")["records"] == []
+    assert document(capsys, "search", "lattice", "--task", "sorting")["records"] == []
+    shown = document(capsys, "show", ANNEALING.id[:10])["record"]
+    assert (shown["text"], shown["uses"]) == (ANNEALING.text, {"improved": 1})
+    stats = document(capsys, "stats")
+    assert (stats["records"], stats["vectors"], stats["recalls"]) == (3, 3, 1)
+    assert stats["folder"] == str(folder)
+
+
+def test_the_log_has_the_fixed_shape(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert folder.is_dir()
+    entries = document(capsys, "log")["entries"]
+    assert [entry["op"] for entry in entries] == ["write", "write", "write", "recall", "credit"]
+    for entry in entries:
+        assert set(entry) == {"at", "op", "agent", "query", "records", "attempt"}
+        assert all(set(shown) == {"id", "rank", "score"} for shown in entry["records"])
+    assert entries[3]["attempt"] == "9"
+    served = document(capsys, "log", "--attempt", "9")["entries"]
+    assert [entry["op"] for entry in served] == ["recall", "credit"]
+
+
+def test_reads_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert folder.is_dir()
+    for arguments in (("list",), ("search", "lattice"), ("show", GRID.id), ("log",), ("stats",)):
+        assert harness(*arguments) == 0
+        assert "grid" in capsys.readouterr().out.lower() or arguments[0] in ("log", "stats")
+
+
+def test_searching_is_not_logged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert folder.is_dir()
+    before = document(capsys, "log")
+    document(capsys, "search", "lattice")
+    assert document(capsys, "log") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "zz"), "no record"),
+        (("show", ""), "no record"),
+        (("list", "--path", "nowhere"), "no memory"),
+        (("search", "x", "--path", "nowhere"), "no memory"),
+        (("search", "x", "--run", "a", "--task", "b"), "one of them"),
+        (("search", "x", "--embedder", "nonsense"), "hashing"),
+        (("log", "no-such-run"), "no-such-run"),
+        (("list", "--kind", "nonsense"), "nonsense"),
+    ],
+)
+def test_mistakes_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert folder.is_dir()
+    assert harness(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_reindex_changes_the_embedder(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_MEMORY", str(folder))
+    (Path.cwd() / "harness.yaml").write_text("memory: {dimensions: 64}\n", encoding="utf-8")
+    assert harness("search", "lattice") == 2
+    assert "harness memory reindex" in capsys.readouterr().err
+    assert document(capsys, "reindex")["embedder"] == "hashing-1:64"
+    assert [each["id"] for each in document(capsys, "search", "lattice")["records"]] == [GRID.id]
+
+
+def test_an_ambiguous_id_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import asyncio
+
+    async def write() -> None:
+        with ThreadPoolExecutor(2) as executor:
+            config = MemoryConfig(path=str(folder))
+            memory = await open_memory(config, executor, clock=SystemClock())
+            for last in ("1", "2"):
+                await memory.write(replace(GRID, id=RecordId("ab" * 15 + "0" + last)))
+            await memory.close()
+
+    asyncio.run(write())
+    assert harness("show", "abab") == 2
+    assert "several records" in capsys.readouterr().err
