@@ -210,18 +210,20 @@ class ModelClient:
         return Answer(message, str(choice.get("finish_reason") or "stop"), usage)
 
     async def _send(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject]) -> bytes:
-        body: JsonObject = {"model": self._config.name, "messages": list(messages)}
+        body: JsonObject = {"messages": list(messages)}
         body[self._limit_field] = self._config.max_output_tokens
         if tools:
             body["tools"] = list(tools)
         if self._config.temperature is not None:
             body["temperature"] = self._config.temperature
-        # Raw: what comes back is checked here, not by the client's forgiving models.
+        # Raw: what comes back is checked here, not by the client's forgiving models. And the whole
+        # body goes as `extra_body`, which is sent as it is: the client walks through everything
+        # else by its type hints, 0.3 s of CPU for a conversation of 100 messages.
         create: Any = self._client.chat.completions.with_raw_response.create
         try:
             # The client's time-out starts anew with every byte; this one is for the whole answer.
             async with asyncio.timeout(self._config.timeout_s):
-                response = await create(**body)
+                response = await create(model=self._config.name, messages=[], extra_body=body)
         except (TimeoutError, openai.APITimeoutError) as error:
             raise _TryAgainError(f"no answer within {self._config.timeout_s:g} s") from error
         except openai.APIConnectionError as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from harness.testing.endpoint import Behaviour, JsonObject, Reply, Request, text, tool_call
 
-FACTORS = (1.1, 1.05, 1.02, 1.01, 1.005, 1.002, 0.99)
+FACTORS = (1.2, 1.1, 1.05, 1.02, 1.01, 1.003, 0.99)
 """What `improver` multiplies by, in turn."""
 
 _SCALE = r"""

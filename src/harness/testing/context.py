@@ -101,8 +101,9 @@ class LocalContext:
         operators: Sequence[Operator],
         rules: Sequence[HeartbeatRule],
         tokens: int | None,
+        agent: AgentId,
     ) -> None:
-        self.agent: AgentId = _AGENT
+        self.agent: AgentId = agent
         self.task = task
         self.config = config
         self.sandbox = sandbox
@@ -335,6 +336,7 @@ async def open_context(
     operators: Sequence[Operator] = (Operator.IMPROVE,),
     rules: Sequence[HeartbeatRule] = (),
     tokens: int | None = None,
+    agent: AgentId = _AGENT,
     executor: Executor | None = None,
     kind: type[LocalContext] = LocalContext,
 ) -> AsyncGenerator[LocalContext]:
@@ -350,6 +352,7 @@ async def open_context(
         operators: One directive for each, then the run is over.
         rules: Heartbeats.
         tokens: Budget of prompt and completion tokens together.
+        agent: The agent's name.
         executor: Where blocking work is done; its own by default.
         kind: A subclass, to watch or break something.
     """
@@ -381,6 +384,7 @@ async def open_context(
             operators=operators,
             rules=rules,
             tokens=tokens,
+            agent=agent,
         )
         await context.begin(seed or {"x.txt": b"1\n"})
         yield context

@@ -253,11 +253,12 @@ def _finish(reply: Reply, request: Request) -> Reply:
         return reply
     body = cast(JsonObject, json.loads(json.dumps(reply.body)))
     stamp = hashlib.sha256(f"{time.time_ns()}:{request.number}".encode()).hexdigest()[:16]
-    for choice in body["choices"]:
-        for index, call in enumerate(choice["message"].get("tool_calls", [])):
+    for choice in body.get("choices", ()):
+        message = cast(JsonObject, choice["message"] or {})
+        for index, call in enumerate(message.get("tool_calls", ())):
             call["id"] = call["id"] or f"call_{stamp}_{index}"
     prompt = len(json.dumps(request.messages)) // _CHARACTERS_PER_TOKEN
-    completion = len(json.dumps(body["choices"])) // _CHARACTERS_PER_TOKEN
+    completion = len(json.dumps(body)) // _CHARACTERS_PER_TOKEN
     prompt = prompt if reply.prompt_tokens is None else reply.prompt_tokens
     completion = completion if reply.completion_tokens is None else reply.completion_tokens
     usage = {
