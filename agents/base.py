@@ -92,6 +92,8 @@ class TaskView:
     timeout_s: float
     submission: tuple[str, ...]
     """Patterns of the files that are submitted."""
+    knowledge: str | None = None
+    """Folder with files the user gives to agents, as their commands see it; read only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ from harness.tasks.base import Task
 
 DUPLICATES_PER_DIRECTIVE = 5
 TITLE_CHARACTERS = 200
+KNOWLEDGE = "/knowledge"
+"""Where an agent's sandbox has the task's knowledge files."""
 
 
 class RunContext:
@@ -57,7 +59,8 @@ class RunContext:
         self._evaluations = evaluations
         self._current: Assignment | None = None
         self._duplicates = 0
-        self._task = task_view(core.task)
+        knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
+        self._task = task_view(core.task, knowledge)
 
     @property
     def agent(self) -> AgentId:
@@ -256,8 +259,8 @@ class RunContext:
         ]
 
 
-def task_view(task: Task) -> TaskView:
-    """What agents may know of a task."""
+def task_view(task: Task, knowledge: str | None) -> TaskView:
+    """What agents may know of a task; `knowledge` as their commands see the folder."""
     file = task.file
     return TaskView(
         name=file.name,
@@ -269,4 +272,5 @@ def task_view(task: Task) -> TaskView:
         outputs=tuple(file.evaluator.outputs),
         timeout_s=file.evaluator.timeout_s,
         submission=tuple(file.submission.include),
+        knowledge=knowledge,
     )

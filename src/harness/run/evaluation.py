@@ -3,6 +3,7 @@
 import asyncio
 
 from harness.attempt import Attempt, Status, better
+from harness.errors import EvaluatorFailedError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.submission import RecordedSubmission
@@ -81,6 +82,9 @@ class Evaluations:
             core.policy.observe(judged)
             await self._chronicle.finished(judged)
             self._pulse.after(judged)
+            if core.graph.best is judged:
+                # What a plain `git clone` of the attempts checks out.
+                await core.in_pool(core.repository.set_ref, "refs/heads/main", judged.commit)
             await core.budget.settle(charged=verdict.charged)
         self._check_end(judged)
         for listener in core.listeners:
@@ -94,11 +98,10 @@ class Evaluations:
         if judged.id == SEED_ATTEMPT:
             return
         if self._failures >= MAX_EVALUATOR_FAILURES:
-            core.ending.request("evaluator_error")
-            core.store.event(
-                EventKind.WARNING,
-                text=f"{self._failures} evaluations in a row failed on the evaluator's side",
-            )
+            said = next((s.detail for s in reversed(judged.verdict.stages) if s.detail), "")
+            text = f"{self._failures} evaluations in a row failed on the evaluator's side: {said}"
+            core.store.event(EventKind.WARNING, text=text)
+            core.ending.request("evaluator_error", EvaluatorFailedError(text))
         target = core.config.target if core.config.target is not None else core.task.file.target
         if target is not None and judged.score is not None and judged.status is Status.SCORED:
             reached = judged.score == target or better(core.task.direction, judged.score, target)

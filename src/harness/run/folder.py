@@ -113,7 +113,7 @@ def all_runs(runs_dir: Path) -> list[RunFolder]:
     """Runs in a folder, oldest launch first."""
     if not runs_dir.is_dir():
         return []
-    found = [path.parent for path in runs_dir.glob(f"*/{DATABASE}")]
+    found = [path.parent for path in runs_dir.absolute().glob(f"*/{DATABASE}")]
     return [RunFolder(path) for path in sorted(found, key=_launched)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from harness.agents.base import Agent
 from harness.attempt import Attempt, Operator, Status
 from harness.errors import UserError
+from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId
 from harness.run import rows
@@ -15,7 +16,7 @@ from harness.run.attempts import Candidate
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
-from harness.run.supervisor import CRASHED, Supervisor, submission_rules
+from harness.run.supervisor import CRASHED, Supervisor
 from harness.sandbox.scan import scan
 
 TICK_S = 0.25
@@ -91,7 +92,10 @@ class Run:
         core = self.core
         if SEED_ATTEMPT not in core.graph:
             await core.budget.admit()
-            files = await core.in_pool(scan, core.task.seed, submission_rules(core.task))
+            # The user's own folder: package managers link its files from their caches.
+            files = await core.in_pool(
+                scan, core.task.seed, submission_rules(core.task), hard_links=True
+            )
             tree = await core.in_pool(core.repository.write_tree, files)
             commit = await core.in_pool(
                 core.repository.commit, tree, [], "seed", SEED_AGENT, core.clock.now()

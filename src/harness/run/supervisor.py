@@ -5,16 +5,15 @@ from collections.abc import Callable
 
 from harness.agents.base import Agent
 from harness.errors import BudgetExhaustedError, ModelRefusedError, UserError
+from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import AgentId
 from harness.run.chronicle import Chronicle
-from harness.run.context import RunContext
+from harness.run.context import KNOWLEDGE, RunContext
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.sandbox.base import Mount, Sandbox, SandboxSpec
-from harness.sandbox.scan import SubmissionRules
 from harness.sandbox.workspace import Workspace
-from harness.tasks.base import Task
 
 MAX_CRASHES = 3
 BACKOFF_S = (1.0, 5.0)
@@ -69,7 +68,7 @@ class Supervisor:
         sandbox = await core.provider.create(
             SandboxSpec(
                 purpose="agent",
-                mounts=(Mount(folder, "/work", read_only=False),),
+                mounts=(Mount(folder, "/work", read_only=False), *self._knowledge()),
                 limits=core.config.sandbox.limits,
                 labels={"harness.run": core.folder.id, "harness.agent": agent},
                 image=core.task.file.environment.image,
@@ -90,6 +89,10 @@ class Supervisor:
         finally:
             await sandbox.close()
 
+    def _knowledge(self) -> tuple[Mount, ...]:
+        folder = self._core.task.knowledge
+        return () if folder is None else (Mount(folder, KNOWLEDGE),)
+
     def _workspace(self, sandbox: Sandbox, agent: AgentId) -> Workspace:
         core = self._core
         return Workspace(
@@ -107,14 +110,3 @@ class Supervisor:
         self._core.store.event(
             EventKind.WARNING, agent=agent, text=f"crash {crash + 1} of {MAX_CRASHES}: {text}"
         )
-
-
-def submission_rules(task: Task) -> SubmissionRules:
-    """What of a work tree is submitted."""
-    spec = task.file.submission
-    return SubmissionRules(
-        include=tuple(spec.include),
-        exclude=tuple(spec.exclude),
-        max_bytes=spec.max_bytes,
-        max_files=spec.max_files,
-    )
