@@ -176,7 +176,9 @@ class DockerProvider:
             container_id = str(created["Id"])
             try:
                 client.api.start(container_id)
-                container = Container(client, self._address, container_id, self._user())
+                container = Container(
+                    client, self._address, container_id, self._user(), local=bound
+                )
                 for mount in () if bound else spec.mounts:
                     upload(container, mount)
             except BaseException:

@@ -32,6 +32,12 @@ def translated(doing: str) -> Generator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, docker.errors.APIError) and error.explanation:
         return str(error.explanation)
+    cause: BaseException | None = error
+    while cause is not None:
+        # The client wraps "No such file or directory" in four layers of its own.
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 

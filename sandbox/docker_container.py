@@ -45,10 +45,19 @@ exit 0
 
 
 class Container:
-    """A running container whose commands run as `user` ("uid:gid")."""
+    """A running container whose commands run as `user` ("uid:gid").
+
+    `local`: its processes are this machine's, with the same uids.
+    """
 
     def __init__(
-        self, client: docker.DockerClient, address: str, container_id: str, user: str
+        self,
+        client: docker.DockerClient,
+        address: str,
+        container_id: str,
+        user: str,
+        *,
+        local: bool,
     ) -> None:
         self._api = client.api
         self._address = address
@@ -56,8 +65,8 @@ class Container:
         self.short_id = container_id[:12]
         self._user = user
         self._uid = int(user.partition(":")[0])
-        state = self._state()
-        self._cgroup = HostCgroup.find(container_id, int(state.get("Pid") or 0))
+        pid = int(self._state().get("Pid") or 0)
+        self._cgroup = HostCgroup.find(container_id, pid) if local else None
         self._inside = Counters()
 
     # -- commands --
