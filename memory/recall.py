@@ -29,7 +29,7 @@ _RRF_K = 60
 _MMR_RELEVANCE = 0.7
 _SAME = 0.98
 """Cosine from which two records say the same; the second one is not shown."""
-_FIRST_DEPTH = 32
+_FIRST_DEPTH = 16
 _LAST_DEPTH = 4_096
 
 

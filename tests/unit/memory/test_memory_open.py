@@ -4,12 +4,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.clock import SystemClock
 from harness.errors import ConfigurationError, StoreError
+from harness.ids import RecordId
 from harness.memory.base import MemoryConfig, Scope
 from harness.memory.folder import DATABASE, memory_folder, refuse_network
 from harness.memory.open import open_memory, open_memory_readonly, open_store, open_store_readonly
@@ -78,13 +80,13 @@ async def test_reads_while_a_run_writes(tmp_path: Path, executor: ThreadPoolExec
     assert await reader.recall(make_query("hexagonal lattice")) != []
     assert [entry.op for entry in await reader.log()] == ["write", "write"]
     with pytest.raises(StoreError):
-        await reader.write(ANNEALING.__class__(**{**_fields(), "id": "new"}))
+        await reader.write(replace(ANNEALING, id=RecordId("new")))
     await reader.close()
     await writer.close()
 
 
-def _fields() -> dict[str, object]:
-    return {name: getattr(ANNEALING, name) for name in ANNEALING.__dataclass_fields__}
+def cannot(_path: Path, _mode: int) -> bool:
+    return False
 
 
 async def test_reads_a_folder_that_cannot_be_written(
@@ -100,7 +102,7 @@ async def test_reads_a_folder_that_cannot_be_written(
     await live.close()
     shutil.copy(tmp_path / "live" / DATABASE, without_log / DATABASE)
     # As root every folder can be written: say that these cannot.
-    monkeypatch.setattr("os.access", lambda *_args, **_kwargs: False)
+    monkeypatch.setattr("os.access", cannot)
     for folder in (with_log, without_log):
         before = sorted(path.name for path in folder.iterdir())
         store = open_store_readonly(folder)
