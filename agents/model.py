@@ -77,14 +77,14 @@ def resolve_endpoint(config: ModelConfig, environ: Mapping[str, str] | None = No
         raise ConfigurationError(
             "no model is named",
             expected="the name of a model that the endpoint knows",
-            action="pass --model NAME, or set agents.model.name in harness.yaml",
+            action="pass --model NAME, or set agent.model.name in harness.yaml",
         )
     url = (config.base_url or environ.get(URL_VARIABLE) or OPENAI_URL).rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(
             f"the model endpoint {url!r} is not an address",
             expected="something like http://localhost:8000/v1",
-            action=f"set {URL_VARIABLE}, or agents.model.base_url in harness.yaml",
+            action=f"set {URL_VARIABLE}, or agent.model.base_url in harness.yaml",
         )
     key = environ.get(KEY_VARIABLE, "").strip()
     if not key and url == OPENAI_URL:
@@ -253,9 +253,9 @@ class ModelClient:
             403: f"check that the key in {KEY_VARIABLE} may use the model {self._config.name!r}",
             404: f"check the model name {self._config.name!r} and the address ({URL_VARIABLE})",
             429: "check the account's quota",
-        }.get(status, f"check agents.model and that {self._config.name!r} can call tools")
+        }.get(status, f"check agent.model and that {self._config.name!r} can call tools")
         if "context" in error.message and status in (400, 413):
-            check = "set agents.model.context_tokens to the model's real context window"
+            check = "set agent.model.context_tokens to the model's real context window"
         raise ModelRefusedError(
             f"the model endpoint {self.url} refuses ({status}): "
             f"{self._scrub(error.message)}; {check}"

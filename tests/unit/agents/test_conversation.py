@@ -60,7 +60,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     st.fixed_dictionaries(
         {"op": st.just("trim"), "stop": st.integers(-2, 8), "limit": st.integers(0, 30)}
     ),
-)  # type: ignore[assignment]  # typed dictionaries made of their parts
+)
 writes = st.lists(st.lists(operations, max_size=3), max_size=4)
 
 

@@ -203,8 +203,8 @@ async def test_nothing_listening_is_unavailable() -> None:
         (refusal(403, "no"), "may use the model 'm'"),
         (refusal(404, "The model does not exist"), "the model name 'm' and the address"),
         (refusal(400, "tools are not supported"), "can call tools"),
-        (refusal(400, "maximum context length is 10 tokens"), "agents.model.context_tokens"),
-        (refusal(422, "no"), "check agents.model"),
+        (refusal(400, "maximum context length is 10 tokens"), "agent.model.context_tokens"),
+        (refusal(422, "no"), "check agent.model"),
     ],
 )
 async def test_a_refusal_is_final_and_says_what_to_check(reply: Reply, check: str) -> None:
