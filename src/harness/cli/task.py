@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
+from harness.attempt import Verdict
 from harness.cli.evaluate import SandboxFlag, document, sandbox_config
 from harness.cli.output import JsonFlag, duration, format_score, print_json, print_table
 from harness.errors import TaskError
@@ -136,11 +137,8 @@ def _print_report(report: TaskReport) -> None:
     for name in report.hidden:
         print(f"  {name}")
     print("\nScores")
-    rows = [("seed", _outcome(report.seed.status, report.seed.score), True)]
-    rows += [
-        (f"{case.kind}/{case.name}", _outcome(case.verdict.status, case.verdict.score), case.ok)
-        for case in report.cases
-    ]
+    rows = [("seed", _outcome(report.seed), True)]
+    rows += [(f"{case.kind}/{case.name}", _outcome(case.verdict), case.ok) for case in report.cases]
     width = max(len(name) for name, _, _ in rows)
     for name, outcome, ok in rows:
         print(f"  {name:<{width}}  {outcome}{'' if ok else '   <- WRONG'}")
@@ -156,5 +154,8 @@ def _print_report(report: TaskReport) -> None:
     print("not fit to launch" if report.problems else "fit to launch")
 
 
-def _outcome(status: str, score: float | None) -> str:
-    return status if score is None else f"{status} {format_score(score)}"
+def _outcome(verdict: Verdict) -> str:
+    if verdict.score is not None:
+        return f"{verdict.status} {format_score(verdict.score)}"
+    reason = " ".join(verdict.feedback.split())
+    return f"{verdict.status}: {reason if len(reason) <= 80 else reason[:79] + '…'}"

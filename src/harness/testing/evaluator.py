@@ -6,7 +6,8 @@ Subclass `EvaluatorContract` and override the fixture `open_evaluator`: it gets 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+import zipfile
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ BAD_CANDIDATES: tuple[tuple[str, Status, str], ...] = (
 """Source of a candidate, the status it must get, and a word of the feedback."""
 
 
-def write_task(folder: Path, *, judge: str = JUDGE, **evaluator: Any) -> Task:
+def write_task(
+    folder: Path, *, judge: str = JUDGE, python: Sequence[str] = (), **evaluator: Any
+) -> Task:
     """A task whose seed writes 1 as its answer; `evaluator` overrides keys of that section."""
     for name in ("seed", "evaluator", "private"):
         (folder / name).mkdir(parents=True)
@@ -71,12 +74,28 @@ def write_task(folder: Path, *, judge: str = JUDGE, **evaluator: Any) -> Task:
         "direction": "maximize",
         "evaluator": spec,
         "limits": {"pids": 64, "memory": "512MiB"},
+        "environment": {"python": list(python)},
     }
     (folder / "task.yaml").write_text(json.dumps(file), encoding="utf-8")
     (folder / "seed" / "solve.py").write_text(ANSWER % 1, encoding="utf-8")
     (folder / "evaluator" / "judge.py").write_text(judge, encoding="utf-8")
     (folder / "private" / "truth.txt").write_text(SECRET, encoding="utf-8")
     return load_task(folder)
+
+
+def write_wheel(folder: Path) -> Path:
+    """A package `harness-probe` 1.0 with a module `harness_probe`, for indexes that are folders."""
+    folder.mkdir(parents=True)
+    info = "harness_probe-1.0.dist-info"
+    path = folder / "harness_probe-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("harness_probe.py", "VALUE = 42\n")
+        metadata = "Metadata-Version: 2.1\nName: harness-probe\nVersion: 1.0\n"
+        wheel.writestr(f"{info}/METADATA", metadata)
+        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{info}/WHEEL", tags)
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
 
 
 def job(source: str, more: Mapping[str, str] | None = None, *, seed: int = 0) -> EvaluationJob:
@@ -232,7 +251,7 @@ class EvaluatorContract:
     ) -> None:
         source = (
             "import os, tempfile\nfrom pathlib import Path\nseen = 0\n"
-            "for folder in (Path.home(), Path(tempfile.gettempdir()), Path.cwd()):\n"
+            "for folder in {Path.home(), Path(tempfile.gettempdir()), Path.cwd()}:\n"
             "    mark = folder / 'mark'\n    seen += mark.exists()\n    mark.write_text('x')\n"
         )
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:

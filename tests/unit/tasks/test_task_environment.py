@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,16 @@ from harness.tasks.environment import (
     parse_requirements,
     unmet,
 )
-
-WHEEL = "harness_probe-1.0-py3-none-any.whl"
+from harness.testing.evaluator import write_wheel
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that pip takes its packages from, with one of them."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    info = "harness_probe-1.0.dist-info"
-    with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
-        wheel.writestr("harness_probe.py", "VALUE = 42\n")
-        metadata = "Metadata-Version: 2.1\nName: harness-probe\nVersion: 1.0\n"
-        wheel.writestr(f"{info}/METADATA", metadata)
-        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        wheel.writestr(f"{info}/WHEEL", tags)
-        wheel.writestr(f"{info}/RECORD", "")
+    wheel = write_wheel(tmp_path / "wheels")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    return wheel
 
 
 def test_met_requirements_need_no_environment(tmp_path: Path) -> None:
@@ -65,7 +54,7 @@ def test_built_once_and_kept(tmp_path: Path, index: Path) -> None:
     found = subprocess.run([folder / "bin" / "python", "-I", "-c", code], capture_output=True)
     assert found.stdout == b"42\n"
     built = (folder / COMPLETE).stat().st_mtime_ns
-    (index / WHEEL).unlink()
+    index.unlink()
     assert environment_for(["harness-probe==1.0"], "task.yaml", cache) == folder
     assert (folder / COMPLETE).stat().st_mtime_ns == built
 
