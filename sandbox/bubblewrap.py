@@ -15,9 +15,10 @@ from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
-from harness.sandbox.layout import AGENT_UID, Layout, PrivateFolders, own_layout
+from harness.sandbox.layout import Layout, PrivateFolders, own_layout
 from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request
+from harness.sandbox.uids import AGENT_UID
 
 _ISOLATED = (
     Guarantee.NETWORK,
@@ -26,7 +27,7 @@ _ISOLATED = (
     Guarantee.USER,
     Guarantee.PROCESSES,
 )
-_OPTIONS_FD, _STATUS_FD = "8", "9"
+_OPTIONS_FD, _STATUS_FD = "100", "101"
 """Where the shim hands bubblewrap its options and hears from it that the command really ran."""
 _GPUS = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,7 +26,9 @@ def _parts(relative: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _folder(root: Path, parts: list[str], *, make: bool, owner: Owner | None) -> Iterator[int]:
+def _folder(
+    root: Path, parts: list[str], *, make: bool, owner: Owner | None
+) -> Generator[int, None, None]:
     """The file descriptor of a folder below `root`; `root` itself is trusted."""
     current = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import harness
@@ -163,7 +163,7 @@ def _spawn(request: Request, stdin: bytes, control: int) -> "subprocess.Popen[by
 
 
 @contextlib.contextmanager
-def _memory_file(name: str, data: bytes) -> Iterator[int]:
+def _memory_file(name: str, data: bytes) -> Generator[int, None, None]:
     fd = os.memfd_create(name)
     try:
         view = memoryview(data)
@@ -177,7 +177,7 @@ def _memory_file(name: str, data: bytes) -> Iterator[int]:
 
 def _kill_marked(mark: bytes) -> None:
     """End what a command left when its supervisor was killed, which the same uid can do."""
-    while True:
+    for _ in range(100):  # a process that forks meanwhile is found by the next look
         found = False
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):

@@ -8,9 +8,6 @@ from pathlib import Path, PurePosixPath
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Limits, Mount, SandboxSpec
 
-AGENT_UID = 61_050
-"""Uid and gid of commands when the harness is root: dedicated, outside the ranges that Debian and
-systemd hand out, and small enough for user namespaces of 65536 ids."""
 USER_NAME = "agent"
 HOME = f"/home/{USER_NAME}"
 
@@ -169,9 +166,10 @@ def own_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
     if spec.network == "host":
         settings += [Path(name) for name in _NAMES if Path(name).exists()]
     shared = [path for path in system if not path.is_symlink()] + settings
-    binds = [Bind(path, str(path)) for path in (*shared, *interpreter.prefixes)]
+    binds = [Bind(path, str(path)) for path in shared]
     binds += [Bind(path, f"/etc/{path.name}") for path in sorted(private.etc.iterdir())]
     binds += [Bind(private.tmp, "/tmp", read_only=False), Bind(private.home, HOME, read_only=False)]
+    binds += [Bind(path, str(path)) for path in interpreter.prefixes]
     binds += [Bind(mount.source, shift + mount.target, mount.read_only) for mount in mounts]
     links = [(str(path), str(path.readlink())) for path in system if path.is_symlink()]
     return Layout(

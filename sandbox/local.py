@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -15,14 +15,15 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.files import Owner, give_to, read_beneath, remove_tree, write_beneath
 from harness.sandbox.launch import Execution
 from harness.sandbox.layout import (
-    AGENT_UID,
     USER_NAME,
     Layout,
     PrivateFolders,
     environment,
     mounts_of,
 )
+from harness.sandbox.liveness import identity, is_dead
 from harness.sandbox.shim.request import Request, Watched
+from harness.sandbox.uids import agent_owner
 
 PREFIX = "harness-sandbox-"
 _OWNER_FILE = "owner.json"
@@ -32,7 +33,7 @@ Prepare = Callable[[Sequence[str], dict[str, str], str, float], Request]
 Arrange = Callable[[SandboxSpec, PrivateFolders], tuple[Layout, Prepare]]
 """Decides what commands of a sandbox see and how they are started."""
 
-WATCHED = (
+WATCHED: tuple[Guarantee, ...] = (
     Guarantee.MEMORY,
     Guarantee.PIDS,
     Guarantee.DISK,
@@ -52,7 +53,7 @@ class Gate:
         self._frozen = 0
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None, None]:
         async with self._changed:
             await self._changed.wait_for(lambda: self._frozen == 0)
             self._running += 1
@@ -64,7 +65,7 @@ class Gate:
                 self._changed.notify_all()
 
     @contextlib.asynccontextmanager
-    async def frozen(self) -> AsyncIterator[None]:
+    async def frozen(self) -> AsyncGenerator[None, None]:
         async with self._changed:
             self._frozen += 1
         try:
@@ -168,7 +169,7 @@ class LocalProvider:
 
     @property
     def owner(self) -> Owner | None:
-        return (AGENT_UID, AGENT_UID) if os.getuid() == 0 else None
+        return agent_owner()
 
     async def _open(self, arrange: Arrange, spec: SandboxSpec, owner: Owner | None) -> LocalSandbox:
         def build() -> LocalSandbox:
@@ -211,31 +212,39 @@ def make_private(spec: SandboxSpec, owner: Owner | None) -> PrivateFolders:
         SandboxUnavailableError: A mount's source is missing, or the disk refuses.
     """
     try:
-        private = PrivateFolders(Path(tempfile.mkdtemp(prefix=PREFIX)))
-        pid = os.getpid()
-        record = {"pid": pid, "started": _started(pid), "run": spec.labels.get("harness.run")}
-        (private.root / _OWNER_FILE).write_text(json.dumps(record), encoding="utf-8")
-        for folder in (private.home, private.tmp, private.work):
-            folder.mkdir(mode=0o700)
-        for folder in (private.etc, private.view):
-            folder.mkdir()
-        uid, gid = owner or (os.getuid(), os.getgid())
-        users = f"root:x:0:0:root:/:/bin/sh\n{USER_NAME}:x:{uid}:{gid}::/home/{USER_NAME}:/bin/sh\n"
-        (private.etc / "passwd").write_text(users, encoding="utf-8")
-        groups = f"root:x:0:\n{USER_NAME}:x:{gid}:\n"
-        (private.etc / "group").write_text(groups, encoding="utf-8")
-        mounts = mounts_of(spec, private)
-        if owner is not None:
-            # Passed through by the agent's uid, but not listed.
-            private.root.chmod(0o711)
-            writable = (mount.source for mount in mounts if not mount.read_only)
-            for folder in (private.home, private.tmp, private.work, *writable):
-                give_to(folder, owner)
-        for mount in mounts:
-            mount.source.stat()
+        private = PrivateFolders(Path(tempfile.mkdtemp(prefix=PREFIX)).resolve())
     except OSError as error:
+        raise SandboxUnavailableError(f"cannot make a temporary folder: {error}") from error
+    try:
+        _fill(private, spec, owner)
+    except OSError as error:
+        remove_tree(private.root)
         raise SandboxUnavailableError(f"cannot prepare a sandbox: {error}") from error
     return private
+
+
+def _fill(private: PrivateFolders, spec: SandboxSpec, owner: Owner | None) -> None:
+    record = {"owner": identity(), "run": spec.labels.get("harness.run")}
+    (private.root / _OWNER_FILE).write_text(json.dumps(record), encoding="utf-8")
+    for folder in (private.home, private.tmp, private.work):
+        folder.mkdir(mode=0o700)
+    for folder in (private.etc, private.view):
+        folder.mkdir()
+    uid, gid = owner or (os.getuid(), os.getgid())
+    users = f"root:x:0:0:root:/:/bin/sh\n{USER_NAME}:x:{uid}:{gid}::/home/{USER_NAME}:/bin/sh\n"
+    groups = f"root:x:0:\n{USER_NAME}:x:{gid}:\n"
+    for name, text in (("passwd", users), ("group", groups)):
+        (private.etc / name).write_text(text, encoding="utf-8")
+        (private.etc / name).chmod(0o644)
+    mounts = mounts_of(spec, private)
+    if owner is not None:
+        # Passed through by the agent's uid, but not listed.
+        private.root.chmod(0o711)
+        writable = (mount.source for mount in mounts if not mount.read_only)
+        for folder in (private.home, private.tmp, private.work, *writable):
+            give_to(folder, owner)
+    for mount in mounts:
+        mount.source.stat()
 
 
 def make_request(
@@ -290,20 +299,10 @@ def reap_private(run: str | None, mine: frozenset[Path]) -> int:
             continue
         try:
             record = json.loads((folder / _OWNER_FILE).read_text(encoding="utf-8"))
-            pid, started, label = record["pid"], record["started"], record["run"]
+            owner, label = record["owner"], record["run"]
         except (OSError, ValueError, TypeError, KeyError):
             continue  # not one of ours, or one that is being made
-        dead = _started(pid) != started
-        if dead if run is None else label == run:
+        if is_dead(owner) if run is None else label == run:
             remove_tree(folder)
             removed += 1
     return removed
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's clock ticks: tells a reused process id."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return status.rpartition(")")[2].split()[19]

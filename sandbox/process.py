@@ -16,7 +16,6 @@ from typing import ClassVar
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
 from harness.sandbox.layout import (
-    AGENT_UID,
     Interpreter,
     Layout,
     PrivateFolders,
@@ -25,6 +24,7 @@ from harness.sandbox.layout import (
 )
 from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request, View
+from harness.sandbox.uids import AGENT_UID
 
 _BY_NAMESPACES = (Guarantee.NETWORK, Guarantee.HOST_FILES, Guarantee.READ_ONLY, Guarantee.USER)
 
@@ -37,9 +37,9 @@ class ProcessProvider(LocalProvider):
 
     async def describe(self) -> Capabilities:
         refusal = await self._namespaces_refused()
-        enforced, detail = list(WATCHED), "commands run under your own uid, with your network"
+        enforced, detail = WATCHED, "commands run under your own uid, with your network"
         if not refusal:
-            enforced += _BY_NAMESPACES
+            enforced = (*WATCHED, *_BY_NAMESPACES)
             detail = f"uid {AGENT_UID}, own mounts, no network; other processes can be seen"
         elif self.owner is not None:
             detail = (
@@ -49,7 +49,7 @@ class ProcessProvider(LocalProvider):
         return Capabilities(
             name="process",
             isolates_model_code=False,
-            enforced=tuple(enforced),
+            enforced=enforced,
             not_enforced=tuple(word for word in Guarantee if word not in enforced),
             detail=detail,
         )

@@ -21,7 +21,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND = 1, 2, 4, 32, 4096
 MS_REC, MS_PRIVATE = 16384, 1 << 18
 SYS_MOUNT_SETATTR = 442  # the same on every architecture
 AT_RECURSIVE, MOUNT_ATTR_RDONLY = 0x8000, 1
-OPTIONS_FD, STATUS_FD = 8, 9
+# Far above the few descriptors of this process, so that none is overwritten.
+OPTIONS_FD, STATUS_FD = 100, 101
 MIB = 1024 * 1024
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -35,6 +36,9 @@ def call(name: str, *arguments: object) -> None:
 
 
 def bind(source: str, target: str, read_only: bool) -> None:
+    if os.path.realpath(target) != target:
+        # Earlier commands of the sandbox may have put one there, where folders lie in each other.
+        raise OSError(f"a link lies on the way to {target}")
     if os.path.isdir(source):
         os.makedirs(target, mode=0o755, exist_ok=True)
     else:
@@ -105,6 +109,7 @@ def set_limits(request: Request) -> None:
 
 def become(request: Request, supervisor: int) -> NoReturn:
     os.setsid()
+    os.umask(0o022)
     set_limits(request)
     if (view := request["view"]) is not None:
         enter_view(view)
@@ -117,7 +122,6 @@ def become(request: Request, supervisor: int) -> NoReturn:
     call("prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
     if os.getppid() != supervisor:
         os._exit(1)
-    os.umask(0o022)
     # Python ignores these two, and what is ignored stays so in the command.
     libc.signal(SIGPIPE, None)
     libc.signal(SIGXFSZ, None)

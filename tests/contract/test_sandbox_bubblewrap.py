@@ -11,6 +11,7 @@ from harness.sandbox.config import SandboxConfig
 from harness.testing.sandbox import SandboxContract
 
 
+@pytest.mark.bubblewrap
 class TestBubblewrapSandbox(SandboxContract):
     @pytest.fixture
     async def provider(self) -> AsyncIterator[SandboxProvider]:
