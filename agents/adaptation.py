@@ -19,11 +19,11 @@ WINDOW = 300
 FADE = 0.97
 """What an outcome is worth after each further outcome of the same kind."""
 DOUBT = 0.25
-"""Merit of a choice with prior 1 before there is any outcome; it counts as one trial."""
+"""Merit of a choice with prior 1 before there is any outcome; it fades with the trials."""
 FLOOR = 0.02
 """Merit below which no choice is put, so that each can come back."""
-GROW, SHRINK = 1.6, 0.89
-"""1.6 * 0.89**4 is 1.0: four failures undo one success."""
+GROW, SHRINK = 2.4, 0.8
+"""2.4 * 0.8**4 is 1.0: four failures undo one success."""
 STEPS = (1e-9, 4.0)
 """Bounds of step sizes, relative to the spread of what is changed."""
 
@@ -83,7 +83,8 @@ class Experience:
     def merit(self, key: Key, prior: float) -> float:
         """Mean win of late, plus what the prior is worth after so many trials."""
         rate = self._rates.get(key, Rate())
-        return max(FLOOR, rate.wins / (rate.trials + 1.0) + prior * DOUBT / (rate.count + 1))
+        novelty = prior * DOUBT / math.pow(rate.count + 1, 1.5)
+        return max(FLOOR, rate.wins / (rate.trials + 1.0) + novelty)
 
     def choose(self, rng: Random, options: Sequence[tuple[T, Key, float]]) -> T:
         """One of (option, key, prior), with probability proportional to its merit."""

@@ -40,6 +40,14 @@ class Place:
     table: Table | None
 
     @property
+    def symbolic(self) -> bool:
+        """Whether its rows hold text too: instructions rather than quantities."""
+        if self.table is None or not self.table.rows:
+            return False
+        start, end = self.table.rows[0]
+        return any(quote in self.model.text[start:end] for quote in (b'"', b"'"))
+
+    @property
     def cells(self) -> int:
         return sum(len(column) for column in self.columns.values())
 
@@ -192,6 +200,8 @@ ROW_EDITS: Mapping[str, float] = {
     "delete_row": 0.25,
     "duplicate_row": 0.15,
 }
+SYMBOLIC = 40.0
+"""Factor on these where a table's rows hold text: there whole rows are what can be changed."""
 DROP = "drop_statement"
 
 
@@ -215,7 +225,13 @@ def edit_at_random(
     for place in found:
         for name in _applicable(place):
             options.setdefault(name, []).append(place)
-    priors = {name: EDITS[name].prior if name in EDITS else ROW_EDITS[name] for name in options}
+    symbolic = any(place.symbolic for place in found)
+    priors = {
+        name: EDITS[name].prior
+        if name in EDITS
+        else ROW_EDITS[name] * (SYMBOLIC if symbolic else 1)
+        for name in options
+    }
     if any(model.statements for model in program.values()):
         priors[DROP] = 0.15 if found else 1.0
     if not priors:

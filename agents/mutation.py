@@ -154,7 +154,8 @@ def as_float(literal: str) -> float:
         ValueError: Not a finite real number.
     """
     plain = literal.replace("_", "").lower()
-    value = float(int(plain, 0)) if plain[:2] in {"0x", "0o", "0b"} else float(plain)
+    based = plain.lstrip("-")[:2] in {"0x", "0o", "0b"}
+    value = float(int(plain, 0)) if based else float(plain)
     if not math.isfinite(value):
         raise ValueError(literal)
     return value
@@ -271,7 +272,8 @@ class _Finder(cst.CSTVisitor):
             case cst.IndentedBlock() if len(node.body) > 1:
                 self._statements += [self._span(item) for item in node.body]
             case cst.Subscript():
-                return not isinstance(node.value, cst.Name)  # an index or a type, no quantity
+                node.value.visit(self)
+                return False  # what is in brackets is an index or a type, no quantity
             case cst.FormattedString() | cst.Annotation():
                 return False  # text for people, types
             case _:
@@ -294,8 +296,9 @@ class _Finder(cst.CSTVisitor):
     def _enter_sign(self, node: cst.UnaryOperation) -> bool:
         inner = node.expression
         minus = isinstance(node.operator, cst.Minus)
-        if minus and isinstance(inner, cst.Integer | cst.Float) and not inner.lpar:
-            self._number(node, f"-{inner.value}")
+        signs = minus or isinstance(node.operator, cst.Plus)
+        if signs and isinstance(inner, cst.Integer | cst.Float) and not inner.lpar:
+            self._number(node, f"-{inner.value}" if minus else inner.value)
             return False
         self._fixed.add(inner)
         return True

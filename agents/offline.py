@@ -20,7 +20,7 @@ from harness.errors import HarnessError, SubmissionRefusedError
 from harness.ids import AttemptId
 
 FRUITLESS = 25
-"""Submissions in a row without an evaluation before the agent gives up."""
+"""Directives in a row without an evaluation before the agent gives up."""
 CACHED_PROGRAMS = 48
 
 
@@ -35,7 +35,7 @@ class OfflineAgent:
         """Work until the run is over.
 
         Raises:
-            HarnessError: There is nothing to change, or nothing new to try.
+            HarnessError: There is nothing to change, or for long nothing new to try.
         """
         assignment = context.current or await context.assignment()
         while assignment is not None:
@@ -51,6 +51,9 @@ class OfflineAgent:
             context.say("nothing to change")
             context.log({"directive": directive.number, "error": str(error)})
             raise
+        if proposal is None:
+            self._count_fruitless(fruitless=True, last=f"no new change of attempt {directive.base}")
+            return
         for path, model in sorted(proposal.files.items()):
             remember(path, model)
             await context.sandbox.write_file(path, model.text)
@@ -65,14 +68,14 @@ class OfflineAgent:
             self._count_fruitless(fruitless=True, last=str(error))
         else:
             duplicate = submitted.attempt.status is Status.DUPLICATE
-            self._count_fruitless(fruitless=duplicate, last="scored before")
+            self._count_fruitless(fruitless=duplicate, last="the result was scored before")
 
     def _count_fruitless(self, *, fruitless: bool, last: str) -> None:
         """Give up instead of asking for directives for ever: these cost no budget."""
         self._fruitless = self._fruitless + 1 if fruitless else 0
         if self._fruitless >= FRUITLESS:
             raise HarnessError(
-                f"{FRUITLESS} submissions of the offline agent in a row were not evaluated "
+                f"{FRUITLESS} directives in a row led the offline agent to no evaluation "
                 f"(the last: {last})"
             )
 

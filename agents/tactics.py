@@ -23,7 +23,7 @@ BOLDNESS: Mapping[Operator, float] = {
 }
 """Factor on the adapted step size."""
 REPEAT_CHANCE: Mapping[Operator, float] = {Operator.EVOLVE: 0.8, Operator.TUNE: 0.7}
-"""Probability (0.5 otherwise) of going on along the base's own change if its gain was a full win."""
+"""Probability (0.5 otherwise) of repeating the base's own change if its gain was a full win."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,13 @@ class Proposal:
     title: str
 
 
-def propose(situation: Situation) -> Proposal:
+def propose(situation: Situation) -> Proposal | None:
     """A change whose result differs from the base and from everything that was submitted.
 
+    None when nothing new was found.
+
     Raises:
-        HarnessError: There is nothing to change, or nothing new was found.
+        HarnessError: There is nothing to change.
     """
     program = situation.program
     if not any(model.numbers or model.statements for model in program.values()):
@@ -77,7 +79,8 @@ def propose(situation: Situation) -> Proposal:
     start = situation.parent if debugs and situation.parent is not None else program
     for draw in range(DRAWS):
         change = _change(situation, experience) if draw < DRAWS // 4 else None
-        change = change or _fresh(situation, experience, start)
+        bolder = (1.0 + draw / 10.0) ** 2  # what is near has been tried when many draws are in vain
+        change = change or _fresh(situation, experience, start, bolder)
         if change is None:
             continue
         result = {**program, **start, **change.files}
@@ -85,9 +88,7 @@ def propose(situation: Situation) -> Proposal:
         digest = digest_of(result)
         if files and digest not in seen:
             return Proposal(files, {**change.detail, "digest": digest}, change.title)
-    raise HarnessError(
-        f"the offline agent found no new change of attempt {situation.base.id} in {DRAWS} draws"
-    )
+    return None
 
 
 def digest_of(program: Program) -> str:
@@ -99,8 +100,10 @@ def digest_of(program: Program) -> str:
     return content.hexdigest()[:16]
 
 
-def _fresh(situation: Situation, experience: Experience, start: Program) -> Change | None:
-    boldness = BOLDNESS.get(situation.operator, 1.0)
+def _fresh(
+    situation: Situation, experience: Experience, start: Program, bolder: float
+) -> Change | None:
+    boldness = BOLDNESS.get(situation.operator, 1.0) * bolder
     return edit_at_random(situation.rng, start, experience, boldness)
 
 

@@ -45,6 +45,8 @@ EVALUATIONS_PER_BRANCH = 40
 """A budget smaller than this times `branches` gets fewer drafts."""
 AFFORDABLE = 16.0
 """The temperature at the start is the square root of the evaluations, divided by this."""
+DRAFT_TRIES = 4
+"""Directives per wanted draft after which no more are asked for."""
 BROKEN = 16
 """Failures remembered as candidates for debugging; the newest."""
 CANDIDATES = 24
@@ -227,7 +229,8 @@ class ProgressivePolicy:
         affordable = int(self._expected(context.progress) / EVALUATIONS_PER_BRANCH)
         wanted = min(self._config.branches, max(1, affordable))
         started = self._drafts + Counter(context.in_flight)[SEED_ATTEMPT]
-        return started < wanted and self._finished < 2 * EVALUATIONS_PER_BRANCH
+        # A draft may end without an attempt: the number of directives bounds the tries.
+        return started < wanted and context.number <= DRAFT_TRIES * wanted
 
     def _repairable(self, context: SearchContext) -> AttemptId | None:
         taken = {*context.in_flight, *context.avoid}

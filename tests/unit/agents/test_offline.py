@@ -1,0 +1,415 @@
+"""The offline agent against a real graph, real policies and a judge of a few lines."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from harness.agents.adaptation import Experience
+from harness.agents.base import (
+    AgentConfig,
+    AgentContext,
+    Assignment,
+    BudgetView,
+    ModelCall,
+    Submitted,
+    TaskView,
+    Usage,
+)
+from harness.agents.edits import Change
+from harness.agents.heartbeats.base import Intervention
+from harness.agents.mutation import Model, parse
+from harness.agents.offline import FRUITLESS, OfflineAgent
+from harness.agents.recombination import repeat, retreat, transplant
+from harness.agents.registry import make_agent
+from harness.attempt import Attempt, Direction, Operator, Status, Verdict
+from harness.errors import ConfigurationError, HarnessError, SubmissionRefusedError
+from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId, CommitHash, TreeHash
+from harness.memory.base import Recalled
+from harness.sandbox.base import Sandbox
+from harness.search.base import SearchContext, directive_rng
+from harness.search.config import SearchConfig
+from harness.search.graph import AttemptGraph
+from harness.search.policies import make_policy
+
+Files = dict[str, bytes]
+Judge = Callable[[Mapping[str, bytes]], float | None]
+ROOT = Path(__file__).parents[3]
+
+
+class Folder:
+    """The part of a sandbox that the offline agent uses: a work tree in memory."""
+
+    def __init__(self) -> None:
+        self.files: Files = {}
+
+    async def write_file(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        self.files[path] = data
+
+
+class Bench:
+    """An `AgentContext` over a real graph and policy; submissions are judged at once."""
+
+    def __init__(
+        self,
+        seed_files: Mapping[str, bytes],
+        judge: Judge,
+        *,
+        direction: Direction = "maximize",
+        search: str = "progressive",
+        seed: int = 0,
+        evaluations: int = 60,
+    ) -> None:
+        self.judge = judge
+        self.seed = seed
+        self.evaluations = evaluations
+        self.graph = AttemptGraph(direction)
+        self.policy = make_policy(search, seed=seed, direction=direction, config=SearchConfig())
+        self.trees: dict[AttemptId, Files] = {}
+        self.folder = Folder()
+        self.current: Assignment | None = None
+        self.asked = 0
+        self.refuse = False
+        self.said: list[str] = []
+        self._add(dict(seed_files), (), (), Operator.DRAFT, "seed", {})
+
+    agent = AgentId("agent-1")
+    config = AgentConfig()
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return cast(Sandbox, self.folder)
+
+    @property
+    def task(self) -> TaskView:
+        raise AssertionError("the offline agent must not look at the task")
+
+    @property
+    def checkpoints(self) -> Path:
+        raise AssertionError("the offline agent keeps nothing")
+
+    def _add(
+        self,
+        files: Files,
+        parents: tuple[AttemptId, ...],
+        references: tuple[AttemptId, ...],
+        operator: Operator,
+        title: str,
+        detail: Mapping[str, Any],
+    ) -> Attempt:
+        known = next((a for a, tree in self.trees.items() if tree == files), None)
+        score = self.judge(files)
+        status = Status.SCORED if score is not None else Status.INVALID
+        attempt = Attempt(
+            id=AttemptId(str(len(self.graph))),
+            commit=CommitHash("0" * 40),
+            tree=TreeHash("0" * 40),
+            agent=self.agent if parents else SEED_AGENT,
+            operator=operator,
+            parents=parents,
+            references=references,
+            title=title,
+            status=status,
+            created_at=0.0,
+            verdict=Verdict(status, score),
+            directive=self.asked or None,
+            detail=json.loads(json.dumps(dict(detail))),
+        )
+        if known is not None:
+            duplicate = Verdict(Status.DUPLICATE)
+            return replace(attempt, status=Status.DUPLICATE, verdict=duplicate)
+        self.trees[attempt.id] = files
+        self.graph.put(attempt)
+        self.policy.observe(attempt)
+        return attempt
+
+    async def assignment(self) -> Assignment | None:
+        self.current = None
+        if len(self.graph) >= self.evaluations:
+            return None
+        self.asked += 1
+        directive = self.policy.next(
+            self.graph,
+            SearchContext(
+                number=self.asked,
+                progress=len(self.graph) / self.evaluations,
+                agent=self.agent,
+                in_flight=(),
+                avoid=(),
+                rng=directive_rng(self.seed, self.asked),
+            ),
+        )
+        self.folder.files = dict(self.trees[directive.base])
+        references = tuple(self.graph[r] for r in directive.references)
+        self.current = Assignment(directive, self.graph[directive.base], references, ())
+        return self.current
+
+    async def submit(
+        self, title: str, *, key: str, detail: Mapping[str, Any] | None = None
+    ) -> Submitted:
+        assert self.current is not None
+        directive = self.current.directive
+        assert key == f"{directive.number}:0"
+        if self.refuse:
+            raise SubmissionRefusedError("too large: big.bin")
+        attempt = self._add(
+            dict(self.folder.files),
+            (directive.base,),
+            directive.references,
+            directive.operator,
+            title,
+            detail or {},
+        )
+        assert attempt.verdict is not None
+        return Submitted(attempt, attempt.verdict)
+
+    async def read_attempt(self, attempt: AttemptId) -> Mapping[str, bytes]:
+        return self.trees[attempt]
+
+    async def diff(self, base: AttemptId, attempt: AttemptId) -> str:
+        raise AssertionError
+
+    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
+        raise AssertionError
+
+    async def note(self, title: str, text: str, *, key: str) -> str:
+        raise AssertionError
+
+    def interventions(self) -> Sequence[Intervention]:
+        return ()
+
+    def budget(self) -> BudgetView:
+        raise AssertionError
+
+    def rng(self) -> Random:
+        return Random(f"{self.seed}:{self.asked}:agent")
+
+    def model_call(self, worst_case: Usage) -> AbstractAsyncContextManager[ModelCall]:
+        raise AssertionError("the offline agent calls no model")
+
+    def say(self, activity: str) -> None:
+        self.said.append(activity)
+
+    def log(self, turn: Mapping[str, Any]) -> None:
+        json.dumps(dict(turn))
+
+    async def run(self) -> "Bench":
+        await OfflineAgent(AgentConfig()).run(cast(AgentContext, self))
+        return self
+
+
+def constants(files: Mapping[str, bytes], name: str = "solve.py") -> dict[str, Any]:
+    """Top-level values of a program; empty when it does not run."""
+    scope: dict[str, Any] = {}
+    try:
+        exec(compile(files[name], name, "exec"), scope)  # noqa: S102 - the tests' own program
+    except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError):
+        return {}
+    return scope
+
+
+TABLE = b"""VALUES = [
+    [0.5, 2.0, 0.1],
+    [0.7, 1.0, 0.1],
+    [0.2, 3.0, 0.1],
+    [0.9, 2.5, 0.1],
+]
+GAIN = 1.0
+"""
+
+
+def sphere(files: Mapping[str, bytes]) -> float | None:
+    """Squared distance of all numbers from 1, with everything below 0 forbidden."""
+    scope = constants(files)
+    try:
+        numbers = [*(x for row in scope["VALUES"] for x in row), scope["GAIN"]]
+        return math.fsum((x - 1.0) ** 2 for x in numbers) if min(numbers) >= 0 else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@pytest.mark.parametrize("search", ["progressive", "greedy", "random"])
+async def test_it_improves_a_table_by_far_in_a_hundred_evaluations(search: str) -> None:
+    bench = Bench({"solve.py": TABLE}, sphere, direction="minimize", search=search, evaluations=100)
+    await bench.run()
+    start, best = bench.graph[SEED_ATTEMPT].score, bench.graph.best
+    assert start is not None
+    assert best is not None
+    assert best.score is not None
+    assert best.score < 0.75 * start
+    assert len(bench.graph) == 100
+
+
+async def test_the_same_seed_gives_the_same_attempts_and_another_one_others() -> None:
+    runs = [
+        await Bench({"solve.py": TABLE}, sphere, direction="minimize", seed=s).run()
+        for s in (1, 1, 2)
+    ]
+    assert list(runs[0].trees.values()) == list(runs[1].trees.values())
+    assert list(runs[0].graph) == list(runs[1].graph)
+    assert list(runs[0].trees.values()) != list(runs[2].trees.values())
+
+
+async def test_a_fresh_agent_goes_on_as_the_first_would_have() -> None:
+    whole = await Bench({"solve.py": TABLE}, sphere, direction="minimize", evaluations=40).run()
+    parted = Bench({"solve.py": TABLE}, sphere, direction="minimize", evaluations=40)
+    agents = 0
+    while await parted.assignment() is not None:
+        agents += 1
+        stop_after = len(parted.graph) + 1
+
+        async def once(end: int = stop_after) -> Assignment | None:
+            if len(parted.graph) >= end:
+                return None
+            return await Bench.assignment(parted)
+
+        parted.assignment = once  # type: ignore[method-assign] # a kill after one submission
+        await OfflineAgent(AgentConfig()).run(cast(AgentContext, parted))
+        del parted.assignment
+    assert agents == len(parted.graph) - 1
+    assert list(parted.trees.values()) == list(whole.trees.values())
+
+
+async def test_every_attempt_says_what_it_did_and_none_repeats_another() -> None:
+    bench = await Bench({"solve.py": TABLE}, sphere, direction="minimize", evaluations=80).run()
+    attempts = list(bench.graph)[1:]
+    assert all(a.detail["edit"] and a.title and a.detail["digest"] for a in attempts)
+    assert len({a.detail["digest"] for a in attempts}) == len(attempts) == bench.asked
+    assert len({a.detail["edit"] for a in attempts}) > 8
+
+
+async def test_only_python_is_changed_when_it_holds_numbers_and_data_otherwise() -> None:
+    data = b'{"VALUES": [[3.0, 4.0], [5.0, 6.0]], "GAIN": 2.0}\n'
+    both = {"solve.py": TABLE, "notes.json": data, "logo.png": b"\xff\x00\xfe"}
+    bench = await Bench(both, sphere, direction="minimize", evaluations=20).run()
+    assert all(
+        {**tree, "solve.py": b""} == {**both, "solve.py": b""} for tree in bench.trees.values()
+    )
+
+    def judge(files: Mapping[str, bytes]) -> float | None:
+        try:
+            answer = json.loads(files["answer.json"])
+            return -math.fsum(x * x for row in answer["VALUES"] for x in row)
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    program = b"import shutil\n\nshutil.copy('answer.json', 'out.json')\n"
+    seed = {"answer.json": data, "solve.py": program}
+    bench = await Bench(seed, judge, evaluations=40).run()
+    assert bench.graph.best is not None
+    assert bench.graph.best.id != SEED_ATTEMPT
+
+
+async def test_a_list_of_instructions_gets_shorter() -> None:
+    rows = b"".join(b'    ["op", %d, %d],\n' % (i, i + 1) for i in range(12))
+
+    def judge(files: Mapping[str, bytes]) -> float | None:
+        code: list[list[object]] = constants(files).get("CODE", [])
+        needed = [["op", 0, 1], ["op", 5, 6], ["op", 11, 12]]
+        return float(len(code)) if all(row in code for row in needed) else None
+
+    seed = {"solve.py": b"CODE = [\n" + rows + b"]\n"}
+    bench = await Bench(seed, judge, direction="minimize", evaluations=150).run()
+    assert bench.graph.best is not None
+    assert bench.graph.best.score is not None
+    assert bench.graph.best.score < 12
+
+
+@pytest.mark.parametrize("files", [{"solve.py": b"print('hello')\n"}, {"a.bin": b"\xff"}, {}])
+async def test_nothing_to_change_ends_the_agent_with_a_reason(files: Files) -> None:
+    bench = Bench(files, lambda _: 1.0)
+    with pytest.raises(HarnessError, match="no number and no function body"):
+        await bench.run()
+    assert bench.asked == 1
+    assert "nothing to change" in bench.said
+
+
+async def test_submissions_that_cost_nothing_do_not_go_on_for_ever() -> None:
+    bench = Bench({"solve.py": TABLE}, sphere, direction="minimize")
+    bench.refuse = True
+    with pytest.raises(HarnessError, match=r"in a row.*big\.bin"):
+        await bench.run()
+    assert bench.asked == FRUITLESS
+
+
+async def test_a_space_that_is_used_up_ends_the_agent_with_a_reason() -> None:
+    program = b"def main():\n    print()\n    print()\n\n\nmain()\n"
+    bench = Bench({"solve.py": program}, lambda files: -len(files["solve.py"]), evaluations=5000)
+    with pytest.raises(HarnessError, match=r"in a row.*no new change"):
+        await bench.run()
+    assert bench.graph.best is not None
+    assert bench.trees[bench.graph.best.id]["solve.py"].count(b"pass") == 2
+
+
+def program(values: Sequence[float]) -> dict[str, Model]:
+    found = parse("a.py", f"X = {list(values)}\n".encode())
+    assert found is not None
+    return {"a.py": found}
+
+
+def values(change: Change | None) -> list[float]:
+    assert change is not None
+    return [n.value for n in change.files["a.py"].numbers]
+
+
+def test_changes_are_repeated_retraced_and_transplanted_along_recorded_differences() -> None:
+    old, new, other = program([1.0, 2.0]), program([1.5, 2.0]), program([9.0, 7.0])
+    assert values(repeat(Random(0), new, old, 0)) == [1.5 + 1.6 * 0.5, 2.0]
+    assert values(repeat(Random(0), new, old, 2)) == [1.5 + 0.4 * 0.5, 2.0]
+    assert {values(retreat(Random(n), new, old))[0] for n in range(30)} == {1.5, 1.25, 1.125}
+    assert values(transplant(other, new, old)) == [9.5, 7.0]
+    longer = program([1.0, 2.0, 3.0])
+    assert transplant(other, longer, old) is None
+    assert repeat(Random(0), old, old, 0) is None
+
+
+async def test_step_sizes_follow_the_outcomes() -> None:
+    """A judge that forbids large changes teaches small steps."""
+
+    def judge(files: Mapping[str, bytes]) -> float | None:
+        value = constants(files).get("X")
+        if not isinstance(value, float) or not math.isfinite(value) or abs(value - 1) > 1e-3:
+            return None
+        return -abs(value - 1.0)
+
+    bench = await Bench({"solve.py": b"X = 1.0005\n"}, judge, evaluations=60, search="greedy").run()
+    steps = [abs(a.detail["step"]) for a in bench.graph if "step" in a.detail]
+    early, late = steps[:8], steps[-8:]
+    assert sorted(late)[4] < sorted(early)[4] / 3
+    first = Experience.of(bench.graph)
+    assert first.step(Random(0), ("scale_cell",), 0.1) == Experience.of(bench.graph).step(
+        Random(0), ("scale_cell",), 0.1
+    )
+
+
+def test_agents_are_made_by_kind() -> None:
+    assert isinstance(make_agent("offline", AgentConfig()), OfflineAgent)
+    assert isinstance(make_agent("auto", AgentConfig()), OfflineAgent)
+    by_path = make_agent("harness.agents.offline:OfflineAgent", AgentConfig())
+    assert isinstance(by_path, OfflineAgent)
+
+
+@pytest.mark.parametrize("kind", ["ofline", "harness.agents.nowhere:Agent", "harness.agents:Nope"])
+def test_an_unknown_kind_is_the_users_mistake(kind: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make_agent(kind, AgentConfig())
+    assert kind in caught.value.wrong
+    if ":" not in kind:
+        assert "offline" in caught.value.expected
+
+
+def test_no_task_is_known_to_the_offline_agent() -> None:
+    tasks = [folder.name for folder in (ROOT / "tasks" / "library").iterdir() if folder.is_dir()]
+    assert tasks
+    modules = ["offline", "tactics", "edits", "recombination", "adaptation", "mutation"]
+    for module in modules:
+        text = (ROOT / "agents" / f"{module}.py").read_text(encoding="utf-8").lower()
+        for name in tasks:
+            assert name not in text
+            assert name.replace("_", " ") not in text
