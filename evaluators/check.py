@@ -91,9 +91,7 @@ def case_folders(task: Task, kind: str) -> list[str]:
     )
 
 
-async def score_folders(
-    evaluator: Evaluator | EvaluatorPool, task: Task, *folders: Path
-) -> Verdict:
+async def score_folders(evaluator: Evaluator, task: Task, *folders: Path) -> Verdict:
     """Score the files of a folder, those of further folders laid over them.
 
     What may not be submitted is a verdict too: `invalid`, as an agent would be refused.

@@ -83,6 +83,9 @@ def document(verdict: Verdict) -> dict[str, Any]:
 
 async def _score(task: Task, folder: Path, config: SandboxConfig) -> Verdict:
     async with open_evaluator(task, config) as opened:
+        found = opened.capabilities
+        if not found.isolates_model_code:
+            say(f"the {found.name} sandbox isolates little: {found.detail}")
         return await score_folders(opened.evaluator, task, folder)
 
 
