@@ -70,12 +70,10 @@ def query(draw: random.Random) -> RecallQuery:
 
 
 def fill(folder: Path, count: int, draw: random.Random) -> None:
-    """`count` records, without waiting for the disk: what is measured comes after."""
+    """`count` records: what is measured comes after."""
     embedder = HashingEmbedder(384)
     store = open_store(folder)
     row = store.set_embedder(embedder.identity, embedder.dimensions, calibrate(embedder))
-    with store.reading() as db:
-        db.execute("PRAGMA synchronous=OFF")
     for number in range(count):
         one = record(number, draw)
         vector = embedder.embed([f"{one.title}\n{one.text}"])[0]

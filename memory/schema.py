@@ -59,9 +59,7 @@ CREATE TABLE uses (
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open for writing; made if missing.
-
-    `synchronous=FULL`: a note exists nowhere else, so a write survives a power cut, too (0.2 ms).
+    """Open for writing; made if missing. How durable a write is, the store says at each.
 
     Raises:
         StoreError: Written by a newer version, or not a memory.
@@ -71,7 +69,6 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         if _version(connection, path) == 0:
             _create(connection, path)
-        connection.execute("PRAGMA synchronous=FULL")
     except BaseException:
         connection.close()
         raise
