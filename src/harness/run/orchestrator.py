@@ -116,7 +116,8 @@ class Run:
             return
         assert seed.verdict is not None
         detail = next((s.detail for s in reversed(seed.verdict.stages) if s.detail), "")
-        said = " ".join((detail or seed.verdict.feedback).split())[-600:]
+        # Of a traceback, the line that says what happened; the whole is in `task check`.
+        said = (detail or seed.verdict.feedback).strip().rpartition("\n")[2].strip()
         self.core.ending.request("seed")
         if seed.status in (Status.EVALUATOR_ERROR, Status.SANDBOX_LOST):
             raise UserError(
