@@ -14,6 +14,7 @@ from harness.errors import ConfigurationError
 from harness.evaluators.answer import AnswerEvaluator
 from harness.evaluators.open import prepare_environment
 from harness.evaluators.pool import EvaluatorPool
+from harness.evaluators.produce import remove_folder
 from harness.memory.open import open_memory
 from harness.run.budget import Budget
 from harness.run.chronicle import Chronicle
@@ -119,6 +120,9 @@ async def open_run(
             executor=executor,
             python=python,
         )
+        # A kill leaves working folders and the judge's copy of the private data behind.
+        stack.callback(remove_folder, folder.scratch)
+        await core.in_pool(remove_folder, folder.scratch)
         evaluator = AnswerEvaluator(
             task,
             provider,
