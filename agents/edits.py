@@ -177,7 +177,7 @@ EDITS: Mapping[str, Edit] = {
     "scale_few": Edit(_scale, _few, 0.5, rows=3),
     "scale_window": Edit(_scale, _window, 1.0, rows=4),
     "scale_equals": Edit(_scale, _equals, 0.7, rows=3),
-    "scale_column": Edit(_scale, _column, 40.0, step=0.2, rows=2),
+    "scale_column": Edit(_scale, _column, 120.0, step=0.2, rows=2),
     "scale_table": Edit(_scale, _table, 1.0, rows=2),
     "shift_column": Edit(_shift, _column, 0.4, rows=2),
     "shift_window": Edit(_shift, _window, 0.5, rows=4),
