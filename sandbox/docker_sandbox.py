@@ -87,7 +87,8 @@ class DiskWatch:
         limits = self._limits
         if size > max(limits.disk_bytes, self._before[0]):
             return ExecEnd.DISK, f"{size} bytes in writable folders, limit {limits.disk_bytes}"
-        if count > max(limits.inodes, self._before[1]):
+        # Beyond twice the limit nothing was counted, before or now.
+        if count > min(max(limits.inodes, self._before[1]), 2 * limits.inodes):
             return ExecEnd.DISK, f"over {limits.inodes} files and folders in writable folders"
         return None
 

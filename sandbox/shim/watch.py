@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from errno import ENAMETOOLONG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,11 @@ def proportional(pids: list[int], otherwise: int) -> int:
 
 
 def measure(folders: list[str], stop_at: int) -> tuple[int, int, int]:
-    """Bytes on disk, files and folders (counted to `stop_at`), and the size of the largest file."""
+    """Bytes on disk, files and folders (counted to `stop_at`), and the size of the largest file.
+
+    What is nested too deeply for a path to reach counts as more than `stop_at` files: otherwise
+    anything could be hidden there.
+    """
     size = count = largest = 0
     pending = list(folders)
     while pending and count <= stop_at:
@@ -83,15 +88,16 @@ def measure(folders: list[str], stop_at: int) -> tuple[int, int, int]:
                         break
                     try:
                         status = entry.stat(follow_symlinks=False)
-                    except OSError:
+                    except OSError as error:
+                        count += stop_at * (error.errno == ENAMETOOLONG)
                         continue
                     size += status.st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                     else:
                         largest = max(largest, status.st_size)
-        except OSError:
-            continue
+        except OSError as error:
+            count += (stop_at + 1) * (error.errno == ENAMETOOLONG)
     return size, count, largest
 
 
@@ -128,6 +134,7 @@ class DiskWatch:
             size, count = self.look(watched)
             if size > max(watched["max_bytes"], old_size):
                 return f"{watched['label']} hold {mib(size)}, limit {mib(watched['max_bytes'])}"
-            if count > max(watched["max_inodes"], old_count):
+            # Beyond twice the limit nothing was counted, before or now.
+            if count > min(max(watched["max_inodes"], old_count), 2 * watched["max_inodes"]):
                 return f"{watched['label']} hold {count} files, limit {watched['max_inodes']}"
         return ""
