@@ -43,6 +43,8 @@ class DockerProvider:
     Commands run as a user other than root, without capabilities and without a way to gain any, on
     a read-only root; what they may write is `/tmp` (in memory) and the writable mounts. Docker is
     no boundary against exploits of the kernel.
+
+    `executor` needs a thread for each command that runs at once, and some for all else.
     """
 
     def __init__(self, config: SandboxConfig, executor: Executor) -> None:
