@@ -81,7 +81,15 @@ class ModelRefusedError(HarnessError):
 
 
 class BudgetExhaustedError(HarnessError):
-    """The budget does not allow the call; it was not made."""
+    """The budget does not allow the call; it was not made.
+
+    Args:
+        budget: Which one: `evaluations`, `hours`, `tokens` or `usd`.
+    """
+
+    def __init__(self, message: str, *, budget: str = "evaluations") -> None:
+        super().__init__(message)
+        self.budget = budget
 
 
 class StoreError(HarnessError):

@@ -27,7 +27,7 @@ JsonLines = Annotated[
     bool,
     Parameter(name="--json", negative=(), help="JSON Lines on stdout: launch, attempts, done."),
 ]
-GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "budget", "target", "stopped"})
+GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopped"})
 DISPLAY_TICK_S = 0.25
 
 

@@ -145,9 +145,11 @@ class Budget:
                 lambda: self._fits(tokens, usd) or not self._fits_alone(tokens, usd)
             )
             if not self._fits(tokens, usd):
+                kept = self.limits.tokens is None or self.tokens + tokens <= self.limits.tokens
                 raise BudgetExhaustedError(
                     f"a model call of up to {tokens} tokens and {usd:.4f} USD does not fit the"
-                    " budget that is left"
+                    " budget that is left",
+                    budget="usd" if kept else "tokens",
                 )
             self._reserved_tokens += tokens
             self._reserved_usd += usd

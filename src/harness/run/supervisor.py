@@ -4,7 +4,13 @@ import asyncio
 from collections.abc import Callable
 
 from harness.agents.base import Agent
-from harness.errors import BudgetExhaustedError, ModelRefusedError, UserError
+from harness.errors import (
+    BudgetExhaustedError,
+    HarnessError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    UserError,
+)
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import AgentId
@@ -18,6 +24,9 @@ from harness.sandbox.workspace import Workspace
 MAX_CRASHES = 3
 BACKOFF_S = (1.0, 5.0)
 """Pause before each restart."""
+
+OUTAGE_PAUSE_S = 15.0
+"""Pause of an agent whose model endpoint stopped answering."""
 
 CRASHED = "crashed"
 
@@ -40,25 +49,38 @@ class Supervisor:
     async def run(self, agent: AgentId) -> None:
         """Until the run is over or the agent has crashed too often."""
         core = self._core
-        for crash in range(MAX_CRASHES):
+        crashes = 0
+        while not core.ending:
             try:
                 await self._life(agent)
             except BudgetExhaustedError as error:
-                core.ending.request(core.budget.spent() or "budget")
+                core.ending.request(error.budget)
                 core.say(agent, "ended", str(error))
                 return
+            except ModelUnavailableError as error:
+                if core.budget.tokens == 0:
+                    self._refuse(agent, _unreachable(error))
+                    return
+                # It answered before: an outage. The agent's work is checkpointed, so it can wait.
+                core.say(agent, "paused", str(error))
+                await asyncio.sleep(OUTAGE_PAUSE_S)
             except (ModelRefusedError, UserError) as error:
-                core.ending.request("refused", error)
-                core.say(agent, CRASHED, str(error).splitlines()[0])
+                self._refuse(agent, error)
                 return
             except Exception as error:  # supervision: whatever an agent raises, the run goes on
-                self._report(agent, crash, error)
-                if crash + 1 < MAX_CRASHES and not core.ending:
-                    await asyncio.sleep(BACKOFF_S[crash])
-                continue
-            core.say(agent, "ended", "")
-            return
-        core.say(agent, CRASHED, core.agents[agent].activity)
+                crashes += 1
+                self._report(agent, crashes, error)
+                if crashes == MAX_CRASHES:
+                    core.say(agent, CRASHED, core.agents[agent].activity)
+                    return
+                await asyncio.sleep(BACKOFF_S[crashes - 1])
+            else:
+                break
+        core.say(agent, "ended", "")
+
+    def _refuse(self, agent: AgentId, error: HarnessError) -> None:
+        self._core.ending.request("refused", error)
+        self._core.say(agent, CRASHED, str(error).splitlines()[0])
 
     async def _life(self, agent: AgentId) -> None:
         core = self._core
@@ -108,5 +130,13 @@ class Supervisor:
         text = f"{type(error).__name__}: {error}"
         self._core.say(agent, "restarting", text)
         self._core.store.event(
-            EventKind.WARNING, agent=agent, text=f"crash {crash + 1} of {MAX_CRASHES}: {text}"
+            EventKind.WARNING, agent=agent, text=f"crash {crash} of {MAX_CRASHES}: {text}"
         )
+
+
+def _unreachable(error: ModelUnavailableError) -> UserError:
+    return UserError(
+        str(error),
+        expected="an OpenAI-compatible endpoint that answers",
+        action="check OPENAI_BASE_URL and that the server is up: harness doctor",
+    )

@@ -69,6 +69,14 @@ class RunningChecks(SandboxFixtures):
         result = await sandbox.exec(["no-such-program"], timeout_s=PATIENCE_S)
         assert (result.end, result.exit_code) == (ExecEnd.EXITED, 127)
 
+    @pytest.mark.parametrize("word", ["a\0b", "x" * (4 * MIB)], ids=["nul", "too-long"])
+    async def test_arguments_that_cannot_be_passed_are_the_commands_fault(
+        self, sandbox: Sandbox, word: str
+    ) -> None:
+        result = await sandbox.exec(["echo", word], timeout_s=PATIENCE_S)
+        assert (result.end, result.exit_code) == (ExecEnd.EXITED, 126)
+        assert result.stderr
+
     async def test_arguments_are_passed_as_they_are(self, sandbox: Sandbox) -> None:
         words = ["a b", "$HOME", "*", "", "é\n", "--", "-x"]
         result = await python(sandbox, "import sys; print(ascii(sys.argv[1:]))", *words)
