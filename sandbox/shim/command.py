@@ -125,7 +125,10 @@ def become(request: Request, supervisor: int) -> NoReturn:
     # Python ignores these two, and what is ignored stays so in the command.
     libc.signal(SIGPIPE, None)
     libc.signal(SIGXFSZ, None)
-    os.chdir(request["cwd"])
+    try:
+        os.chdir(request["cwd"])
+    except OSError as error:
+        refuse(126, request["cwd"], error)
     execute(request["argv"], request["env"])
 
 
@@ -134,8 +137,12 @@ def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
     try:
         os.execvpe(argv[0], argv, env)
     except (OSError, ValueError) as error:
-        os.write(2, f"{argv[0]!a}: {getattr(error, 'strerror', error)}\n".encode())
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+        refuse(127 if isinstance(error, FileNotFoundError) else 126, argv[0], error)
+
+
+def refuse(code: int, name: str, error: Exception) -> NoReturn:
+    os.write(2, f"{name!a}: {getattr(error, 'strerror', error)}\n".encode())
+    os._exit(code)
 
 
 def hand_over(options: list[str], report: int) -> None:

@@ -86,7 +86,12 @@ class Supervisor:
         if code != 0 and self.peak_bytes > self.request["memory_bytes"]:
             limit = self.request["memory_bytes"]
             return "out_of_memory", f"a process held {mib(self.peak_bytes)}, limit {mib(limit)}"
-        if self.request["options"] and b'"exit-code"' not in os.read(self.report, 65536):
+        # 126 without a word of it: the arguments were too long or malformed for any program.
+        if (
+            self.request["options"]
+            and code != 126
+            and b'"exit-code"' not in os.read(self.report, 65536)
+        ):
             return "failed", "the sandbox could not be set up"
         return "exited", ""
 

@@ -60,6 +60,15 @@ async def test_a_closed_sandbox_leaves_no_folder_and_runs_nothing(
         await sandbox.exec(["true"], timeout_s=60)
 
 
+async def test_a_missing_working_directory_is_the_commands_fault(
+    provider: SandboxProvider,
+) -> None:
+    sandbox = await provider.create(spec_of())
+    result = await sandbox.exec(["true"], timeout_s=60, cwd="missing")
+    await sandbox.close()
+    assert (result.exit_code, b"missing" in result.stderr) == (126, True)
+
+
 async def test_closing_ends_what_runs(provider: SandboxProvider, temporary: Path) -> None:
     sandbox = await provider.create(spec_of())
     running = asyncio.create_task(sandbox.exec(["sleep", "600"], timeout_s=600))
