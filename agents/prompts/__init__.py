@@ -8,12 +8,11 @@ import jinja2
 from harness.agents.base import AgentContext, Assignment, BudgetView
 from harness.agents.text import fence, one_line
 from harness.attempt import Attempt, Direction, Operator, Status, Verdict, better
-from harness.memory.base import Recalled
+from harness.memory.render import fenced
 from harness.search.graph import AttemptGraph
 
 _LISTED_ATTEMPTS = 40
 _FEEDBACK_CHARACTERS = 2000
-_RECORD_CHARACTERS = 1500
 
 
 @functools.cache
@@ -61,7 +60,7 @@ def directive_prompt(assignment: Assignment, context: AgentContext) -> str:
             {"id": reference.id, "summary": describe(reference)}
             for reference in assignment.references
         ],
-        recalled=recalled(assignment.recalled),
+        recalled=fenced(assignment.recalled, task=context.task.name),
         standing=standing(context.graph),
         budget=budget_left(context.budget()),
         max_turns=context.config.max_turns,
@@ -141,21 +140,6 @@ def _compare(direction: Direction, score: float, other: Attempt, name: str) -> s
         word = "better" if better(direction, score, other.score) else "worse"
     change = score - other.score
     return f"Against {name} (attempt {other.id}, {other.score:.10g}): {word}, {change:+.6g}."
-
-
-def recalled(records: "tuple[Recalled, ...] | list[Recalled]") -> str:
-    """Memory records as fenced data; empty without any."""
-    blocks: list[str] = []
-    for found in records:
-        record = found.record
-        head = f"{record.kind.value} {record.id[:8]}: {one_line(record.title, limit=200)}"
-        facts = [f"by {record.agent}"] if record.agent else []
-        facts += [f"attempt {record.attempt}"] if record.attempt else []
-        facts += [f"score {record.score:.10g}"] if record.score is not None else []
-        facts += [record.outcome] if record.outcome else []
-        text = f"{head} ({', '.join(facts)})\n{record.text}" if facts else f"{head}\n{record.text}"
-        blocks.append(fence(text, "memory", _RECORD_CHARACTERS))
-    return "\n".join(blocks)
 
 
 def budget_left(budget: BudgetView) -> str:

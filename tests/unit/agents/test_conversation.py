@@ -1,7 +1,7 @@
 """The conversation: operations that may be batched anyhow, and compaction that keeps it valid."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,7 +47,7 @@ messages = st.lists(
     ),
     max_size=4,
 )
-operations: st.SearchStrategy[Operation] = st.one_of(
+anything = st.one_of(
     st.fixed_dictionaries({"op": st.just("append"), "messages": messages}),
     st.fixed_dictionaries(
         {
@@ -61,6 +61,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
         {"op": st.just("trim"), "stop": st.integers(-2, 8), "limit": st.integers(0, 30)}
     ),
 )
+operations = cast("st.SearchStrategy[Operation]", anything)
 writes = st.lists(st.lists(operations, max_size=3), max_size=4)
 
 
