@@ -20,7 +20,7 @@ as they were."""
 
 TRIMMED_CHARACTERS = 200
 KEPT_GROUPS = 3
-"""Latest turns of a directive that compaction leaves whole."""
+"""Latest turns of a directive that compaction leaves alone if it can."""
 
 
 class Append(TypedDict):
@@ -146,7 +146,8 @@ def compact(messages: Sequence[Message], budget: int, summary: Message) -> list[
 
     In this order, until it fits: the turns before the current directive give way to `summary`; old
     outputs of tools are cut; the oldest turns of the current directive are removed. The directive
-    itself and its latest turns stay, and no result is parted from its call.
+    itself and its latest turns stay, and no result is parted from its call. Only when that leaves
+    twice the budget, outputs in the latest turns are cut too.
     """
     current = list(messages)
     operations: list[Operation] = []
@@ -169,6 +170,12 @@ def compact(messages: Sequence[Message], budget: int, summary: Message) -> list[
         drop = max(1, (len(turns) - KEPT_GROUPS) // 2)
         do({"op": "splice", "start": turns[0], "stop": turns[drop], "messages": []})
         turns = _turns(current, start + 1)
+    if turns and size(current) > 2 * budget:
+        do({"op": "trim", "stop": turns[-1], "limit": TRIMMED_CHARACTERS})
+    if turns and size(current) > 2 * budget:
+        outputs = max(1, len(current) - turns[-1] - 1)
+        limit = max(TRIMMED_CHARACTERS, budget // outputs)
+        do({"op": "trim", "stop": len(current), "limit": limit})
     return operations
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.agents.base import AgentContext
 
 MAX_OUTPUT_CHARACTERS = 12_000
-_CONTEXT_SHARE = 0.3
+_CONTEXT_SHARE = 0.15
 _CHARACTERS_PER_TOKEN = 3
 
 

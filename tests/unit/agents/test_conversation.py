@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from harness.agents.conversation import (
     INVALID_ARGUMENTS,
     KEPT_GROUPS,
+    TRIMMED_CHARACTERS,
     Message,
     Operation,
     compact,
@@ -115,18 +116,33 @@ def test_compaction_bounds_the_size_and_keeps_the_conversation_valid(
             assert message["tool_call_id"] == open_calls.pop(0)
         else:
             assert not open_calls
-    # The current directive and its latest turns are whole.
+    # The current directive and the calls of its latest turns are whole, and so are the results
+    # unless they alone are too much.
     last = [m for m in new if m.get("harness") == "directive"]
     assert last == [user(f"# Directive {len(directives) - 1}", "directive")]
     kept = [m for outputs in directives[-1][-KEPT_GROUPS:] for m in turn(0, outputs)]
-    contents = [m["content"] for m in kept]
-    assert [m["content"] for m in new][len(new) - len(contents) :] == contents
+    contents = [str(m["content"]) for m in kept]
+    left = [str(m["content"]) for m in new][len(new) - len(contents) :]
+    if size(new) <= size([*last, summary, *kept]) <= 2 * budget:
+        assert left == contents
+    assert [text[:TRIMMED_CHARACTERS] for text in left] == [
+        text[:TRIMMED_CHARACTERS] for text in contents
+    ]
     if len(directives) > 1:
         assert new[0] == summary
     # What is left over the budget cannot be removed.
     if size(new) > budget:
         answers = sum(m["role"] == "assistant" for m in new)
         assert answers <= KEPT_GROUPS
+
+
+def test_results_of_the_latest_turns_are_cut_only_when_nothing_else_helps() -> None:
+    many = turn(0, ["a" * 9000] * 3)
+    old = [user("# Directive 1", "directive"), *many]
+    new = reduce(old, [compact(old, 3000, user("s", "summary"))])
+    assert [len(m["content"]) > 900 for m in new if m["role"] == "tool"] == [True] * 3
+    assert size(new) < 6000
+    assert reduce(old, [compact(old, 20_000, user("s", "summary"))]) == old
 
 
 def test_compacting_twice_keeps_the_titles_of_notes() -> None:

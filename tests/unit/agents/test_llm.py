@@ -282,9 +282,9 @@ async def test_the_conversation_stays_within_the_context_window(
         context_tokens=window,
         operators=operators,
     )
-    sizes = [len(json.dumps(request.messages)) for request in played.requests]
+    sizes = [len(json.dumps(request.messages, ensure_ascii=False)) for request in played.requests]
     assert len(sizes) == 4 * 6
-    assert max(sizes) < window * 3
+    assert max(sizes) < window * 3 * 0.75
     assert "# Directive 4" in str(played.messages)
     assert "Earlier turns were removed" in str(played.messages)
     assert "a finding" in str(played.messages), "titles of notes outlive compaction"
