@@ -295,13 +295,13 @@ def reap_private(run: str | None, mine: frozenset[Path]) -> int:
     """Remove folders of dead processes, or of `run`; returns how many."""
     removed = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if folder in mine or folder.is_symlink() or folder.lstat().st_uid != os.getuid():
-            continue
         try:
+            if folder in mine or folder.is_symlink() or folder.lstat().st_uid != os.getuid():
+                continue
             record = json.loads((folder / _OWNER_FILE).read_text(encoding="utf-8"))
             owner, label = record["owner"], record["run"]
         except (OSError, ValueError, TypeError, KeyError):
-            continue  # not one of ours, or one that is being made
+            continue  # not one of ours, being made, or removed by its owner meanwhile
         if is_dead(owner) if run is None else label == run:
             remove_tree(folder)
             removed += 1

@@ -58,7 +58,7 @@ def test_a_judge_that_raises_on_the_seed_ends_the_launch(cli: Cli) -> None:
     lines = _three_lines(cli("launch", "./mine", *PROCESS, code=2).stderr)
     assert "no calibration data" in lines[-3]
     assert "harness task check" in lines[-1]
-    document = cli.json("eval", "./mine", "mine/seed", *PROCESS, code=1)
+    document = cli.json("eval", "./mine", "mine/seed", *PROCESS, code=2)
     assert document["status"] == "evaluator_error"
     assert document["score"] is None
 

@@ -17,6 +17,7 @@ from harness.memory.base import (
     ShownRecord,
 )
 from harness.run.core import Core
+from harness.run.store import MemoryEntry
 
 FEEDBACK_CHARACTERS = 600
 
@@ -32,36 +33,24 @@ class Chronicle:
     async def recall_for(
         self, agent: AgentId, number: int, operator: Operator, base: Attempt
     ) -> list[Recalled]:
-        """What bears on a directive."""
+        """What bears on a directive that is being opened."""
         limit = self._core.config.memory.limit
         if limit == 0:
             return []
-        recalled = await self._recall(
-            agent,
-            directive_query(operator, base),
-            purpose=operator.value,
-            limit=limit,
-            directive=number,
-        )
-        self._shown[number] = tuple(found.record.id for found in recalled)
-        return recalled
+        text = directive_query(operator, base)
+        query = self._query(agent, text, purpose=operator.value, limit=limit)
+        return await self._recall(query, number)
 
     async def recall(
         self, agent: AgentId, text: str, *, purpose: str, limit: int, directive: int | None
     ) -> list[Recalled]:
         """What an agent asks for."""
-        found = await self._recall(agent, text, purpose=purpose, limit=limit, directive=directive)
-        if directive is not None:
-            earlier = self._shown.get(directive, ())
-            self._shown[directive] = (*earlier, *(each.record.id for each in found))
-        return found
+        query = self._query(agent, text, purpose=purpose, limit=limit)
+        return await self._recall(query, directive)
 
-    def shown(self, directive: int, records: tuple[RecordId, ...]) -> None:
-        """Restore what was shown with a directive before a resume."""
-        self._shown[directive] = records
-
-    async def again(self, records: tuple[str, ...]) -> list[Recalled]:
+    async def again(self, directive: int, records: tuple[str, ...]) -> list[Recalled]:
         """The records shown with a directive before a resume, without logging them anew."""
+        self._shown[directive] = tuple(RecordId(record) for record in records)
         found: list[Recalled] = []
         for rank, record in enumerate(records, start=1):
             try:
@@ -82,7 +71,8 @@ class Chronicle:
             agent=agent,
             created_at=self._core.clock.now(),
         )
-        await self._write(record, attempt=None)
+        await self._memory.write(record)
+        self._core.store.memory_log(_written(record, None))
         return record.id
 
     async def finished(self, attempt: Attempt) -> None:
@@ -90,49 +80,48 @@ class Chronicle:
         if attempt.verdict is None or not attempt.verdict.charged:
             return
         record = self._attempt_record(attempt)
-        await self._write(record, attempt=attempt.id)
+        await self._memory.write(record)
+        entries = [_written(record, attempt.id)]
         shown = self._shown.get(attempt.directive or 0, ())
         if shown:
             await self._memory.credit(
                 self._core.folder.id, attempt.agent, attempt.id, record.outcome, shown
             )
-            self._core.store.memory_log(
-                "credit",
-                attempt.agent,
-                record.outcome,
-                tuple(ShownRecord(each, rank, 0.0) for rank, each in enumerate(shown, start=1)),
-                attempt=attempt.id,
-                directive=attempt.directive,
+            ranked = tuple(ShownRecord(each, rank, 0.0) for rank, each in enumerate(shown, start=1))
+            entries.append(
+                MemoryEntry(
+                    "credit", attempt.agent, record.outcome, ranked, attempt.id, attempt.directive
+                )
             )
+        self._core.store.memory_log(*entries)
 
     async def close(self) -> None:
         """Let the memory go."""
         await self._memory.close()
 
-    async def _recall(
-        self, agent: AgentId, text: str, *, purpose: str, limit: int, directive: int | None
-    ) -> list[Recalled]:
-        recalled = await self._memory.recall(
-            RecallQuery(
-                text=text,
-                purpose=purpose,
-                task=self._core.task.name,
-                run=self._core.folder.id,
-                agent=agent,
-                limit=limit,
-            )
+    def _query(self, agent: AgentId, text: str, *, purpose: str, limit: int) -> RecallQuery:
+        return RecallQuery(
+            text=text,
+            purpose=purpose,
+            task=self._core.task.name,
+            run=self._core.folder.id,
+            agent=agent,
+            limit=limit,
         )
+
+    async def _recall(self, query: RecallQuery, directive: int | None) -> list[Recalled]:
+        recalled = await self._memory.recall(query)
         shown = tuple(
             ShownRecord(each.record.id, each.rank, each.score, each.record.text)
             for each in recalled
         )
-        self._core.store.memory_log("recall", agent, text, shown, directive=directive)
+        self._core.store.memory_log(
+            MemoryEntry("recall", query.agent, query.text, shown, directive=directive)
+        )
+        if directive is not None:
+            earlier = self._shown.get(directive, ())
+            self._shown[directive] = (*earlier, *(each.id for each in shown))
         return recalled
-
-    async def _write(self, record: MemoryRecord, *, attempt: AttemptId | None) -> None:
-        await self._memory.write(record)
-        shown = ShownRecord(record.id, 1, 0.0, record.text)
-        self._core.store.memory_log("write", record.agent, record.title, (shown,), attempt=attempt)
 
     def _attempt_record(self, attempt: Attempt) -> MemoryRecord:
         parent = self._core.graph[attempt.parents[0]] if attempt.parents else None
@@ -187,3 +176,8 @@ def attempt_text(attempt: Attempt, parent: Attempt | None, outcome: str) -> str:
     if feedback:
         lines.append(feedback[:FEEDBACK_CHARACTERS])
     return "\n".join(lines)
+
+
+def _written(record: MemoryRecord, attempt: AttemptId | None) -> MemoryEntry:
+    shown = ShownRecord(record.id, 1, 0.0, record.text)
+    return MemoryEntry("write", record.agent, record.title, (shown,), attempt)

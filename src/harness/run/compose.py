@@ -104,7 +104,7 @@ async def open_run(
         provider, capabilities = await open_provider(config.sandbox, executor)
         stack.push_async_callback(provider.close)
         check_isolation(config, capabilities)
-        await provider.reap(folder.id)
+        await provider.reap()  # what dead runs left, this one's earlier sessions included
         python = await prepare_environment(task, provider, capabilities, executor)
         # A slow embedder or the index must not hold up commands and git: a pool of its own.
         memory = await open_memory(config.memory, _pool(stack, 2, "memory"), clock=clock)
@@ -180,4 +180,5 @@ def _core(
         graph=AttemptGraph(task.direction, attempts),
         budget=budget,
         standings=standings,
+        directives=store.directives.last_number(),
     )

@@ -29,7 +29,7 @@ from harness.run.evaluation import Evaluations
 from harness.run.model_call import RecordedCall
 from harness.sandbox.base import Sandbox
 from harness.sandbox.workspace import Workspace
-from harness.search.base import SearchContext, directive_rng
+from harness.search.base import Directive, SearchContext, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
 
@@ -95,47 +95,54 @@ class RunContext:
         for agent, directive, recalled in self._core.store.directives.still_open():
             if agent == self._agent:
                 graph = self._core.graph
+                self._core.expanding[self._agent] = directive.base
                 self._current = Assignment(
                     directive,
                     graph[directive.base],
                     tuple(graph[reference] for reference in directive.references),
-                    tuple(await self._chronicle.again(recalled)),
+                    tuple(await self._chronicle.again(directive.number, recalled)),
                 )
 
     async def assignment(self) -> Assignment | None:
         core = self._core
         self._duplicates = 0
         self._current = None
+        core.expanding.pop(self._agent, None)
+        core.store.directives.close(self._agent)
         if core.ending:
-            core.store.directives.close(self._agent)
             return None
-        number = core.store.directives.next_number()
         with core.timings.phase("select"):
-            directive = core.policy.next(
-                core.graph,
-                SearchContext(
-                    number=number,
-                    progress=core.budget.progress(),
-                    agent=self._agent,
-                    in_flight=self._in_flight(),
-                    avoid=(),
-                    rng=directive_rng(core.config.seed, number),
-                ),
-            )
-            core.store.directives.open(self._agent, directive)
+            directive = self._select()
+        core.expanding[self._agent] = directive.base
         base = core.graph[directive.base]
         core.say(self._agent, "working", f"{directive.operator} {directive.base}")
         with core.timings.phase("recall"):
             recalled = await self._chronicle.recall_for(
-                self._agent, number, directive.operator, base
+                self._agent, directive.number, directive.operator, base
             )
-            if recalled:
-                core.store.directives.recalled(number, [each.record.id for each in recalled])
         with core.timings.phase("workspace"):
             await self._workspace.load(base.tree)
+        # Opened last: after a kill, an open directive has its base in the workspace.
+        core.store.directives.open(self._agent, directive, [each.record.id for each in recalled])
         references = tuple(core.graph[reference] for reference in directive.references)
         self._current = Assignment(directive, base, references, tuple(recalled))
         return self._current
+
+    def _select(self) -> Directive:
+        core = self._core
+        number = core.next_directive()
+        others = [base for agent, base in core.expanding.items() if agent != self._agent]
+        return core.policy.next(
+            core.graph,
+            SearchContext(
+                number=number,
+                progress=core.budget.progress(),
+                agent=self._agent,
+                in_flight=others,
+                avoid=(),
+                rng=directive_rng(core.config.seed, number),
+            ),
+        )
 
     async def submit(
         self, title: str, *, key: str, detail: Mapping[str, Any] | None = None
@@ -250,13 +257,6 @@ class RunContext:
         path = self._core.folder.transcripts / f"{self._agent}.jsonl"
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
-
-    def _in_flight(self) -> list[AttemptId]:
-        return [
-            directive.base
-            for agent, directive, _ in self._core.store.directives.still_open()
-            if agent != self._agent
-        ]
 
 
 def task_view(task: Task, knowledge: str | None) -> TaskView:

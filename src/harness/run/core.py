@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from harness.attempt import Attempt
 from harness.clock import Clock
-from harness.ids import AgentId
+from harness.ids import AgentId, AttemptId
 from harness.run.budget import Budget
 from harness.run.config import RunConfig
 from harness.run.folder import RunFolder
@@ -99,10 +99,19 @@ class Core:
     """Virtual environment of the task where commands run on the host; None: our own."""
     ending: Ending = field(default_factory=Ending)
     timings: Timings = field(default_factory=Timings)
+    expanding: dict[AgentId, AttemptId] = field(default_factory=dict[AgentId, AttemptId])
+    """The base of each agent's open directive."""
+    directives: int = 0
+    """Directives given so far; one that a kill kept from being opened is given again."""
     agents: dict[AgentId, AgentState] = field(default_factory=dict[AgentId, AgentState])
     listeners: list[Callable[[Attempt], None]] = field(
         default_factory=list[Callable[[Attempt], None]]
     )
+
+    def next_directive(self) -> int:
+        """Number of the next directive, from 1."""
+        self.directives += 1
+        return self.directives
 
     async def in_pool(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in the run's own pool."""

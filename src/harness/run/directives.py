@@ -1,7 +1,6 @@
 """Directives in the store: opened, shown with memory records, closed."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,18 +25,17 @@ class DirectiveTable:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def next_number(self) -> int:
-        """Number of the next directive, from 1."""
-        row = self._db.read("SELECT COALESCE(MAX(number), 0) + 1 FROM directives").fetchone()
+    def last_number(self) -> int:
+        """Number of the newest directive; 0 without any."""
+        row = self._db.read("SELECT COALESCE(MAX(number), 0) FROM directives").fetchone()
         return int(row[0])
 
-    def open(self, agent: AgentId, directive: Directive) -> None:
-        """Close the agent's open directive, if any, and open this one."""
+    def open(self, agent: AgentId, directive: Directive, recalled: Sequence[str]) -> None:
+        """The agent starts on a directive, shown with these memory records."""
         now = self._db.now()
         with self._db.transaction() as db:
-            _close(db, agent, now)
             db.execute(
-                "INSERT INTO directives VALUES (?,?,?,?,?,?,'[]',?,NULL)",
+                "INSERT INTO directives VALUES (?,?,?,?,?,?,?,?,NULL)",
                 (
                     directive.number,
                     agent,
@@ -45,6 +43,7 @@ class DirectiveTable:
                     directive.base,
                     rows.dump(directive.references),
                     directive.reason,
+                    rows.dump(list(recalled)),
                     now,
                 ),
             )
@@ -60,18 +59,13 @@ class DirectiveTable:
                 },
             )
 
-    def recalled(self, number: int, records: Sequence[str]) -> None:
-        """Which memory records were shown with the directive."""
+    def close(self, agent: AgentId) -> None:
+        """The agent is done with its open directive, if it has one."""
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE directives SET recalled = ? WHERE number = ?",
-                (rows.dump(list(records)), number),
+                "UPDATE directives SET closed_at = ? WHERE agent = ? AND closed_at IS NULL",
+                (self._db.now(), agent),
             )
-
-    def close(self, agent: AgentId) -> None:
-        """The agent is done with its open directive."""
-        with self._db.transaction() as db:
-            _close(db, agent, self._db.now())
 
     def still_open(self) -> list[OpenDirective]:
         """Directives that are not closed, oldest first."""
@@ -84,9 +78,3 @@ class DirectiveTable:
             )
             for row in found
         ]
-
-
-def _close(db: sqlite3.Connection, agent: AgentId, now: float) -> None:
-    db.execute(
-        "UPDATE directives SET closed_at = ? WHERE agent = ? AND closed_at IS NULL", (now, agent)
-    )

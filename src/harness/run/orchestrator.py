@@ -160,7 +160,9 @@ class Run:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not core.ending:
                 crashed = all(core.agents[name].state == CRASHED for name in names)
-                core.ending.request("agents_failed" if crashed else "agents_ended")
+                if crashed:
+                    core.ending.request("agents_failed", supervisor.error)
+                core.ending.request("agents_ended")
             if not self._aborted:
                 await self._evaluations.drain()
             # Agents that wait for a verdict return by themselves; one in a model call does not.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,18 @@ class Command(NamedTuple):
     id: int
     command: str
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEntry:
+    """A line of the memory's log in the run."""
+
+    op: LogOp
+    agent: str
+    query: str
+    records: tuple[ShownRecord, ...]
+    attempt: AttemptId | None = None
+    directive: int | None = None
 
 
 class Store:
@@ -57,30 +70,22 @@ class Store:
         """Leave one self-contained file."""
         self._db.close()
 
-    def memory_log(
-        self,
-        op: LogOp,
-        agent: str,
-        query: str,
-        records: tuple[ShownRecord, ...],
-        *,
-        attempt: AttemptId | None = None,
-        directive: int | None = None,
-    ) -> None:
-        """The run's own log of the memory, with the text of what was shown."""
+    def memory_log(self, *entries: MemoryEntry) -> None:
+        """The run's own log of the memory, with the text of what was shown, in one transaction."""
         with self._db.transaction() as db:
-            db.execute(
-                "INSERT INTO memory_log VALUES (NULL,?,?,?,?,?,?,?)",
-                (
-                    self._db.now(),
-                    op,
-                    agent,
-                    query,
-                    rows.shown_json(records),
-                    attempt,
-                    directive,
-                ),
-            )
+            for entry in entries:
+                db.execute(
+                    "INSERT INTO memory_log VALUES (NULL,?,?,?,?,?,?,?)",
+                    (
+                        self._db.now(),
+                        entry.op,
+                        entry.agent,
+                        entry.query,
+                        rows.shown_json(entry.records),
+                        entry.attempt,
+                        entry.directive,
+                    ),
+                )
 
     def agent_states(self, states: Mapping[str, tuple[str, str, float]]) -> None:
         """State, activity and since when (seconds since the epoch) of each agent."""

@@ -7,6 +7,7 @@ from harness.agents.base import Agent
 from harness.errors import (
     BudgetExhaustedError,
     HarnessError,
+    InfrastructureError,
     ModelRefusedError,
     ModelUnavailableError,
     UserError,
@@ -45,6 +46,8 @@ class Supervisor:
         self._chronicle = chronicle
         self._evaluations = evaluations
         self._make_agent = make_agent
+        self.error: Exception | None = None
+        """The last crash: why the run failed, if it does."""
 
     async def run(self, agent: AgentId) -> None:
         """Until the run is over or the agent has crashed too often."""
@@ -69,8 +72,9 @@ class Supervisor:
                 return
             except Exception as error:  # supervision: whatever an agent raises, the run goes on
                 crashes += 1
+                self.error = error
                 self._report(agent, crashes, error)
-                if crashes == MAX_CRASHES:
+                if crashes == MAX_CRASHES or _deliberate(error):
                     core.say(agent, CRASHED, core.agents[agent].activity)
                     return
                 await asyncio.sleep(BACKOFF_S[crashes - 1])
@@ -140,3 +144,8 @@ def _unreachable(error: ModelUnavailableError) -> UserError:
         expected="an OpenAI-compatible endpoint that answers",
         action="check OPENAI_BASE_URL and that the server is up: harness doctor",
     )
+
+
+def _deliberate(error: Exception) -> bool:
+    """An agent that says it cannot go on would say so again."""
+    return isinstance(error, HarnessError) and not isinstance(error, InfrastructureError)
