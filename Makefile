@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A .venv that uv made has no pip.
+ENSURE_PIP := $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 
 .PHONY: help launch test test-fast lint format lock setup wheel
 
@@ -56,11 +58,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
-	@start=$$(date +%s); \
+	@start=$$(date +%s); $(ENSURE_PIP); \
 	$(PIP) install --requirement requirements/runtime.txt && $(PIP) install --no-deps --editable . && \
 	echo "set-up: $$(($$(date +%s) - start)) s" && touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	@start=$$(date +%s); \
+	@start=$$(date +%s); $(ENSURE_PIP); \
 	$(PIP) install --requirement requirements/dev.txt && $(PIP) install --no-deps --editable . && \
 	echo "set-up: $$(($$(date +%s) - start)) s" && touch $@ $(VENV)/.runtime

@@ -1,6 +1,6 @@
 """The harness's own cost of an attempt: an instant proposer and an instant evaluator.
 
-    python benchmarks/overhead.py [--attempts 100] [--agents 1 2 4 8] [--sandboxes process docker]
+    python -m benchmarks.overhead [--attempts 100] [--agents 1 2 4 8] [--sandboxes process docker]
 
 Prints a Markdown table: attempts per second, wall milliseconds per attempt by phase, CPU
 milliseconds per attempt of the launcher (RUSAGE_SELF) and of its children (those it waited for;
@@ -49,7 +49,7 @@ def make_task(folder: Path) -> None:
 
 async def measure(folder: Path, sandbox: str, agents: int, attempts: int) -> dict[str, Any]:
     """One run; costs are counted from the seed's verdict to the end of the last attempt."""
-    import instant
+    from benchmarks.instant import LATENCIES_S
 
     from harness.attempt import Attempt
     from harness.clock import SystemClock
@@ -63,7 +63,7 @@ async def measure(folder: Path, sandbox: str, agents: int, attempts: int) -> dic
     config = load_config(
         {
             "agents": agents,
-            "agent.kind": "instant:InstantAgent",
+            "agent.kind": "benchmarks.instant:InstantAgent",
             "budget.evaluations": attempts + 1,
             "sandbox.provider": sandbox,
             "sandbox.unsafe": True,
@@ -91,7 +91,7 @@ async def measure(folder: Path, sandbox: str, agents: int, attempts: int) -> dic
         "attempts_per_s": attempts / wall,
         "own_cpu_ms": own / attempts * 1e3,
         "children_cpu_ms": children / attempts * 1e3,
-        "submit_p50_ms": statistics.median(instant.LATENCIES_S) * 1e3,
+        "submit_p50_ms": statistics.median(LATENCIES_S) * 1e3,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         **{phase: timings.seconds[phase] / timings.counts[phase] * 1e3 for phase in PHASES},
     }
@@ -135,7 +135,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for sandbox in options.sandboxes:
         for agents in options.agents:
-            command = [sys.executable, __file__, "--row", "--sandboxes", sandbox]
+            command = [sys.executable, "-m", "benchmarks.overhead", "--row", "--sandboxes", sandbox]
             command += ["--agents", str(agents), "--attempts", str(options.attempts)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
             if done.returncode != 0:

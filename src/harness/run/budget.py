@@ -1,7 +1,7 @@
 """Budgets, enforced before anything is spent."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from harness.agents.base import BudgetView, ModelCall, Usage
@@ -132,7 +132,7 @@ class Budget:
             self._changed.notify_all()
 
     @asynccontextmanager
-    async def model_call(self, worst: Usage) -> AsyncIterator[ModelCall]:
+    async def model_call(self, worst: Usage) -> AsyncGenerator[ModelCall]:
         """Reserve the worst case of a call; what is settled inside replaces it.
 
         Raises:

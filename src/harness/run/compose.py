@@ -1,6 +1,6 @@
 """Composes a live run out of its parts."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -89,7 +89,7 @@ def check_isolation(config: RunConfig, capabilities: Capabilities) -> None:
 @asynccontextmanager
 async def open_run(
     folder: RunFolder, task: Task, config: RunConfig, clock: Clock
-) -> AsyncIterator[Run]:
+) -> AsyncGenerator[Run]:
     """Everything a live run needs, released at the end in the opposite order.
 
     Raises:

@@ -1,7 +1,7 @@
 """What the pieces of a live run share."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ class Timings:
         self.counts: dict[str, int] = {}
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> Generator[None]:
         """Add the block's duration to `name`."""
         start = perf_counter()
         try:

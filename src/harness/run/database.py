@@ -1,7 +1,7 @@
 """`run.db` itself: connection, transactions, the journal."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class Database:
         return self._connection.execute(sql, parameters)
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Generator[sqlite3.Connection]:
         """All or nothing."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from harness.run.database import check_version
 
 
 @contextmanager
-def reading(database: Path) -> Iterator[sqlite3.Connection]:
+def reading(database: Path) -> Generator[sqlite3.Connection]:
     """A connection that cannot write.
 
     Without a write-ahead log the file is complete and opened as immutable. With one it is opened
@@ -38,7 +38,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
             yield from _open(copy, "mode=rw")
 
 
-def _open(database: Path, query: str) -> Iterator[sqlite3.Connection]:
+def _open(database: Path, query: str) -> Generator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(database))}?{query}", uri=True, isolation_level=None, timeout=30.0
