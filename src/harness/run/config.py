@@ -24,7 +24,16 @@ from harness.tasks.strict_yaml import key_name, read_model
 
 CONFIG_FILE = "harness.yaml"
 ENVIRONMENT_PREFIX = "HARNESS_"
-RESERVED_ENVIRONMENT = frozenset({"HARNESS_MEMORY", "HARNESS_REQUIRE_DOCKER", "HARNESS_CACHE"})
+RESERVED_ENVIRONMENT = frozenset(
+    {
+        "HARNESS_MEMORY",
+        "HARNESS_CACHE",
+        "HARNESS_CI_STATE",
+        "HARNESS_REQUIRE_BUBBLEWRAP",
+        "HARNESS_REQUIRE_DOCKER",
+    }
+)
+"""Variables with a meaning of their own, which are no keys."""
 
 
 class BudgetConfig(BaseModel):
