@@ -1,6 +1,6 @@
 """What tests need of the machine: decided once, told in one line, never passed over in silence.
 
-`HARNESS_REQUIRE_DOCKER=1` and `HARNESS_REQUIRE_BUBBLEWRAP=1` turn the skips into failures.
+`HARNESS_REQUIRE_DOCKER=1` and `REQUIRE_BUBBLEWRAP=1` turn the skips into failures.
 """
 
 import functools
@@ -49,19 +49,19 @@ def bubblewrap_problem() -> str | None:
     return None if tried.returncode == 0 else f"bwrap does not work here: {tried.stderr.strip()}"
 
 
-PROBLEMS: dict[str, Callable[[], str | None]] = {
-    "docker": docker_problem,
-    "bubblewrap": bubblewrap_problem,
+PROBLEMS: dict[str, tuple[Callable[[], str | None], str]] = {
+    "docker": (docker_problem, "HARNESS_REQUIRE_DOCKER"),
+    "bubblewrap": (bubblewrap_problem, "REQUIRE_BUBBLEWRAP"),
 }
 
 
 # A hook and not a fixture: so all skips are told from one place, in one line.
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for name, find_problem in PROBLEMS.items():
+    for name, (find_problem, variable) in PROBLEMS.items():
         problem = find_problem() if item.get_closest_marker(name) is not None else None
         if problem is None:
             continue
-        if os.environ.get(f"HARNESS_REQUIRE_{name.upper()}") == "1":
+        if os.environ.get(variable) == "1":
             pytest.fail(problem, pytrace=False)
         pytest.skip(problem)
