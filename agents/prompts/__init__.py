@@ -87,14 +87,17 @@ def describe(attempt: Attempt) -> str:
 
 
 def feedback(verdict: Verdict | None) -> str:
-    """What the evaluator said, fenced; empty when it said nothing."""
+    """What the evaluator said, fenced; empty when it said nothing.
+
+    Details of the judge are for the task's author: a traceback there may quote private data.
+    """
     if verdict is None:
         return ""
     parts = [verdict.feedback.strip()]
     parts += [
         f"{stage.name}: {stage.status.value}: {stage.detail.strip()}"
         for stage in verdict.stages
-        if stage.detail.strip() and stage.detail.strip() not in verdict.feedback
+        if stage.name != "judge" and stage.detail.strip() not in verdict.feedback
     ]
     if verdict.metrics:
         parts.append(", ".join(f"{name} = {value:.10g}" for name, value in verdict.metrics.items()))

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,94 +32,82 @@ GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopp
 DISPLAY_TICK_S = 0.25
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """What can be said of a launch; everything else is in the configuration file."""
+
+    agents: int | None = None
+    """Number of agents."""
+    evals: int | None = None
+    """Budget: evaluations, the seed's included."""
+    hours: float | None = None
+    """Budget: wall time in hours."""
+    tokens: int | None = None
+    """Budget: tokens of all model calls."""
+    budget_usd: float | None = None
+    """Budget: US dollars for model calls."""
+    target: float | None = None
+    """End when this score is reached."""
+    model: str | None = None
+    """Model name at an OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY)."""
+    agent: str | None = None
+    """offline, llm, or package.module:Class; by default llm when a model is named."""
+    sandbox: str | None = None
+    """auto, docker, bubblewrap or process."""
+    unsafe: Annotated[bool, Parameter(negative=())] = False
+    """Run code that a model wrote even where the sandbox does not isolate it."""
+    search: str | None = None
+    """progressive, greedy or random."""
+    memory: Literal["run", "task", "global"] | None = None
+    """What is recalled: this run's records, the task's, or all."""
+    slots: int | None = None
+    """Evaluations at once; by default one for each CPU core."""
+    seed: int | None = None
+    """Seed of all random choices."""
+    runs_dir: str | None = None
+    """Folder that holds the runs."""
+
+    def flags(self) -> dict[str, Any]:
+        """Values by configuration key; None where nothing was said."""
+        return {
+            "agents": self.agents,
+            "budget.evaluations": self.evals,
+            "budget.hours": self.hours,
+            "budget.tokens": self.tokens,
+            "budget.usd": self.budget_usd,
+            "target": self.target,
+            "agent.model.name": self.model,
+            "agent.kind": self.agent,
+            "sandbox.provider": self.sandbox,
+            "sandbox.unsafe": self.unsafe or None,
+            "search.policy": self.search,
+            "memory.scope": self.memory,
+            "evaluators.slots": self.slots,
+            "seed": self.seed,
+            "runs_dir": self.runs_dir,
+        }
+
+
+NOTHING_SAID = LaunchOptions()
+
+
 def launch(
-    task: str,
+    task: Annotated[str, Parameter(help="A library task (`harness task list`) or a task folder.")],
+    options: LaunchOptions = NOTHING_SAID,
     *,
-    agents: int | None = None,
-    evals: int | None = None,
-    hours: float | None = None,
-    tokens: int | None = None,
-    budget_usd: float | None = None,
-    target: float | None = None,
-    model: str | None = None,
-    agent: str | None = None,
-    sandbox: str | None = None,
-    unsafe: Annotated[bool, Parameter(negative=())] = False,
-    search: str | None = None,
-    memory: Literal["run", "task", "global"] | None = None,
-    slots: int | None = None,
-    seed: int | None = None,
-    runs_dir: str | None = None,
-    config: Path | None = None,
+    config: Annotated[Path | None, Parameter(help="YAML file; by default harness.yaml.")] = None,
     display: DisplayName = "auto",
     json: JsonLines = False,
 ) -> int:
-    """Improve a task with a team of agents.
-
-    Parameters
-    ----------
-    task
-        A library task (`harness task list`) or a task folder.
-    agents
-        Number of agents.
-    evals
-        Budget: evaluations, the seed's included.
-    hours
-        Budget: wall time in hours.
-    tokens
-        Budget: tokens of all model calls.
-    budget_usd
-        Budget: US dollars for model calls.
-    target
-        End when this score is reached.
-    model
-        Model name at an OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY).
-    agent
-        offline, llm, or package.module:Class; by default llm when a model is named.
-    sandbox
-        auto, docker, bubblewrap or process.
-    unsafe
-        Run code that a model wrote even where the sandbox does not isolate it.
-    search
-        progressive, greedy or random.
-    memory
-        What is recalled: this run's records, the task's, or all.
-    slots
-        Evaluations at once; by default one for each CPU core.
-    seed
-        Seed of all random choices.
-    runs_dir
-        Folder that holds the runs.
-    config
-        YAML file with settings; by default harness.yaml if it is there.
-    display
-        auto, live, plain, json or none.
-    """
-    flags: dict[str, Any] = {
-        "agents": agents,
-        "budget.evaluations": evals,
-        "budget.hours": hours,
-        "budget.tokens": tokens,
-        "budget.usd": budget_usd,
-        "target": target,
-        "agent.model.name": model,
-        "agent.kind": agent,
-        "sandbox.provider": sandbox,
-        "sandbox.unsafe": unsafe or None,
-        "search.policy": search,
-        "memory.scope": memory,
-        "evaluators.slots": slots,
-        "seed": seed,
-        "runs_dir": runs_dir,
-    }
+    """Improve a task with a team of agents."""
     loaded = load_task(task)
-    given = load_config(flags, file=config)
+    given = load_config(options.flags(), file=config)
     settings = task_budget(loaded, given)
     if given.budget.unlimited:
         say(f"no budget given; the task's own: {format_budget(settings.budget)}")
     check_config(settings)
-    clock = SystemClock()
-    folder = create_folder(loaded, settings, clock)
+    folder = create_folder(loaded, settings, SystemClock())
     screen = make_display("json" if json else display)
     try:
         return asyncio.run(_session(folder, loaded, settings, screen))
