@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -231,4 +231,18 @@ class Agent(Protocol):
 
     async def run(self, context: AgentContext) -> None:
         """Work until the run is over."""
+        ...
+
+
+@runtime_checkable
+class NeedsEndpoint(Protocol):
+    """An agent that needs something beyond this machine, and can tell whether it is there."""
+
+    async def check(self) -> None:
+        """Asked once before a run spends anything.
+
+        Raises:
+            ModelUnavailableError: Nothing answers.
+            ModelRefusedError: The key is refused.
+        """
         ...

@@ -99,7 +99,16 @@ class LlmAgent:
     """
 
     def __init__(self, config: AgentConfig) -> None:
+        self._config = config
         self._endpoint = resolve_endpoint(config.model)
+
+    async def check(self) -> None:
+        """Ask the endpoint once, so that a wrong address or key is known before the first step."""
+        client = ModelClient(self._config.model, self._endpoint)
+        try:
+            await client.check()
+        finally:
+            await client.close()
 
     async def run(self, context: AgentContext) -> None:
         """Work until the run is over; after a resume, from the last checkpoint on.

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from harness.cli.display import Display, DisplayName, make_display
 from harness.cli.output import RunsDir, say
 from harness.clock import SystemClock
-from harness.errors import HarnessError, UserError
+from harness.errors import HarnessError, ModelRefusedError, UserError
 from harness.run.budget import format_budget
 from harness.run.compose import check_config, open_run
 from harness.run.config import BudgetConfig, RunConfig, load_config, read_saved
@@ -111,7 +111,7 @@ def launch(
     screen = make_display("json" if json else display)
     try:
         return asyncio.run(_session(folder, loaded, settings, screen))
-    except UserError:
+    except (UserError, ModelRefusedError):
         if len(read_run(folder).attempts) == 0:
             shutil.rmtree(folder.path)  # nothing was started, so nothing is lost
         raise

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.agents.base import Agent
+from harness.agents.base import Agent, NeedsEndpoint
 from harness.attempt import Attempt, Operator, Status
-from harness.errors import UserError
+from harness.errors import ModelUnavailableError, UserError
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId
@@ -16,7 +16,7 @@ from harness.run.attempts import Candidate
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
-from harness.run.supervisor import CRASHED, Supervisor
+from harness.run.supervisor import CRASHED, Supervisor, unreachable
 from harness.sandbox.scan import scan
 
 TICK_S = 0.25
@@ -70,11 +70,14 @@ class Run:
         """Run to the end.
 
         Raises:
-            UserError: The evaluator fails on the seed, or the seed has no score.
+            UserError: No model endpoint answers, the evaluator fails on the seed, or the seed has
+                no score.
+            ModelRefusedError: The endpoint refuses the key.
         """
         core = self.core
         ticker = asyncio.create_task(self._tick(), name="ticker")
         try:
+            await self._check_agent()
             await self._seed()
             await self._recover()
             if (spent := core.budget.spent()) is not None:
@@ -86,6 +89,14 @@ class Run:
             await self._evaluations.cancel()
             self._write_state(final=True)
         return self._outcome()
+
+    async def _check_agent(self) -> None:
+        agent = self._make_agent()
+        if isinstance(agent, NeedsEndpoint):
+            try:
+                await agent.check()
+            except ModelUnavailableError as error:
+                raise unreachable(error) from error
 
     async def _seed(self) -> None:
         """Attempt 0: recorded once, evaluated first, counted."""

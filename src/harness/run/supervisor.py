@@ -62,7 +62,7 @@ class Supervisor:
                 return
             except ModelUnavailableError as error:
                 if core.budget.tokens == 0:
-                    self._refuse(agent, _unreachable(error))
+                    self._refuse(agent, unreachable(error))
                     return
                 # It answered before: an outage. The agent's work is checkpointed, so it can wait.
                 core.say(agent, "paused", str(error))
@@ -138,7 +138,8 @@ class Supervisor:
         )
 
 
-def _unreachable(error: ModelUnavailableError) -> UserError:
+def unreachable(error: ModelUnavailableError) -> UserError:
+    """An endpoint that never answered is the user's to correct."""
     return UserError(
         str(error),
         expected="an OpenAI-compatible endpoint that answers",
