@@ -2,17 +2,12 @@
 
 import re
 
-from harness.memory.text import clean as _clean
 from harness.memory.text import one_line
+from harness.text import visible as clean
 
 __all__ = ["clean", "clip", "fence", "one_line"]
 
 _FENCE = re.compile(r"`{3,}")
-
-
-def clean(text: str) -> str:
-    """`text` without terminal escapes, control and invisible characters."""
-    return _clean(text, limit=len(text) + 1)
 
 
 def clip(text: str, limit: int) -> str:

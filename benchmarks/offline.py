@@ -26,7 +26,7 @@ def launch(task: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
             "--agents", str(options.agents), "--evals", str(options.evals), "--seed", str(seed),
             "--sandbox", options.sandbox, "--memory", "run", "--runs-dir", folder,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=folder)
     records = [json.loads(line) for line in done.stdout.splitlines()]
     first = next(r for r in records if r["type"] == "attempt" and r["id"] == "0")
     last = records[-1]

@@ -4,22 +4,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from harness.text import visible
+
 MAX_TITLE_CHARS = 300
 MAX_TEXT_CHARS = 16_000
-
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # OSC: window titles, links
-    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\|$)"  # DCS, SOS, PM, APC
-    r"|\x1b[ -/]*[0-~]"  # two-character escapes
-)
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
-    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # bidi, zero width
-    "\U000e0000-\U000e007f"  # tags: text that only a model reads
-    "\ud800-\udfff]"  # lone surrogates: not encodable
-)
-_NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 
 _WORD = re.compile(
     r"[a-z]+|[0-9]+"
@@ -47,8 +35,7 @@ def clean(text: str, *, limit: int) -> str:
 
     What is cut is counted in the text itself.
     """
-    text = _NEWLINES.sub("\n", text)
-    text = _UNSEEN.sub("", _ESCAPES.sub("", text))
+    text = visible(text)
     if len(text) <= limit:
         return text
     mark = f" … [{len(text) - limit} characters cut]"

@@ -3,9 +3,9 @@
 import statistics
 
 import pytest
+from tests.e2e.conftest import Cli
 
 from harness.tasks.loader import library, load_task
-from tests.e2e.conftest import Cli
 
 
 @pytest.mark.slow
