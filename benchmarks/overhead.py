@@ -3,14 +3,15 @@
     python -m benchmarks.overhead [--attempts 100] [--agents 1 2 4 8] [--sandboxes process docker]
 
 Prints a Markdown table: attempts per second, wall milliseconds per attempt by phase, CPU
-milliseconds per attempt of the launcher (RUSAGE_SELF) and of its children (those it waited for;
-Docker's containers are the daemon's children and not among them), submit-to-score, peak memory.
-Each row is measured in a process of its own.
+milliseconds per attempt of the launcher (RUSAGE_SELF) and of its children (those that live and
+those that ended; Docker's containers are the daemon's children and not among them),
+submit-to-score, peak memory. Each row is measured in a process of its own.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -103,8 +104,19 @@ def _now() -> tuple[float, float, float]:
     return (
         time.perf_counter(),
         own.ru_utime + own.ru_stime,
-        children.ru_utime + children.ru_stime,
+        children.ru_utime + children.ru_stime + _living_children_s(),
     )
+
+
+def _living_children_s() -> float:
+    """CPU seconds of the children that live, and of those that they waited for."""
+    ticks = 0
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text(encoding="ascii").split():
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            # After the name in parentheses; user and system time, own and of waited-for children.
+            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -7,30 +7,24 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
-import harness
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import ExecEnd, ExecResult
 from harness.sandbox.shim.request import Request
+from harness.sandbox.zygote import ZYGOTE
 
 GRACE_S = 20.0
 """How long the shim may take to start and, after the deadline, to end everything."""
 _CHUNK = 1 << 16
-_PROGRAM = (
-    f"import sys; sys.path.append({str(Path(harness.__file__).parents[1])!r}); "
-    "from harness.sandbox.shim.supervisor import main; main()"
-)
 _MARK = "HARNESS_EXEC"
 
 
 class Execution:
     """One command, started at once. Awaiting `result` collects it; `abort` ends it early.
 
-    Costs the event loop one spawn and a read per chunk of output; deadlines, limits and the end of
+    Costs the event loop one order and a read per chunk of output; deadlines, limits and the end of
     the process tree are the shim's affair, in its own process.
     """
 
@@ -42,23 +36,11 @@ class Execution:
         self._ended = self._loop.create_future()
         self._mark = secrets.token_hex(8)
         request["env"][_MARK] = self._mark
-        self._control, theirs = socket.socketpair()
         try:
-            with theirs:
-                self._shim = _spawn(request, stdin, theirs.fileno())
+            self._control, *outputs = _start(request, stdin)
         except OSError as error:
-            self._control.close()
             raise SandboxUnavailableError(f"cannot start a process: {error}") from error
-        assert self._shim.stdout is not None
-        assert self._shim.stderr is not None
-        self._streams = {
-            fd: bytearray()
-            for fd in (
-                self._shim.stdout.fileno(),
-                self._shim.stderr.fileno(),
-                self._control.fileno(),
-            )
-        }
+        self._streams = {fd: bytearray() for fd in (*outputs, self._control.fileno())}
         self._open = set(self._streams)
         for fd in self._streams:
             os.set_blocking(fd, False)
@@ -115,16 +97,16 @@ class Execution:
     def _close(self) -> None:
         for fd in self._open:
             self._loop.remove_reader(fd)
-        unreported = not self._streams[self._control.fileno()]
-        self._report = bytes(self._streams.pop(self._control.fileno()))
+        control = self._control.fileno()
+        pid, _, report = bytes(self._streams.pop(control)).partition(b"\n")
+        self._report = report
+        if control in self._open:
+            # Not ended, so the number is still its own. Without one it was never started.
+            _kill(int(pid)) if pid else ZYGOTE.stop()
         self._control.close()
-        if self._open:
-            self._shim.kill()
-        self._shim.wait()
-        for stream in (self._shim.stdout, self._shim.stderr):
-            if stream is not None:
-                stream.close()
-        if unreported or self._open:
+        for fd in self._streams:
+            os.close(fd)
+        if not report or self._open:
             _kill_marked(f"{_MARK}={self._mark}".encode())
 
     def _judge(self) -> ExecResult:
@@ -143,23 +125,33 @@ class Execution:
         return ExecResult(ExecEnd(end), code, stdout, stderr, duration_s, evidence)
 
 
-def _spawn(request: Request, stdin: bytes, control: int) -> "subprocess.Popen[bytes]":
-    # Files in memory: no writer has to be fed, and a command that does not read cannot block us.
-    with (
-        _memory_file("request", marshal.dumps(dict(request))) as source,
-        _memory_file("stdin", stdin) as standard_input,
-    ):
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(control), str(source)],
-            stdin=standard_input,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=(control, source),
-            env={"LC_ALL": "C.UTF-8"},
-            cwd="/",
-            start_new_session=True,
-        )
+def _start(request: Request, stdin: bytes) -> tuple[socket.socket, int, int]:
+    """Have the zygote start a shim: our ends of its control, standard output and error."""
+    with contextlib.ExitStack() as theirs:
+        # Files in memory: no writer has to be fed, and a command that does not read cannot block us
+        source = theirs.enter_context(_memory_file("request", marshal.dumps(dict(request))))
+        standard_input = theirs.enter_context(_memory_file("stdin", stdin))
+        with contextlib.ExitStack() as ours:
+            control, far = socket.socketpair()
+            ours.enter_context(control)
+            theirs.enter_context(far)
+            stdout, out = _pipe(ours, theirs)
+            stderr, err = _pipe(ours, theirs)
+            ZYGOTE.order((standard_input, out, err, far.fileno(), source))
+            ours.pop_all()
+    return control, stdout, stderr
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for stack, end in zip((reader, writer), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

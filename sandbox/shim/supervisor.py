@@ -5,7 +5,6 @@ from __future__ import annotations
 import marshal
 import os
 import select
-import sys
 import time
 
 from harness.sandbox.shim.command import SIGKILL, SIGXFSZ, call, start
@@ -119,9 +118,9 @@ class Supervisor:
             time.sleep(0.0005)
 
 
-def main() -> None:
-    control, source = int(sys.argv[1]), int(sys.argv[2])
-    os.set_inheritable(control, False)
+def supervise(control: int, source: int) -> None:
+    """Run the command of the request in `source`; CONTROL tells this process and the outcome."""
+    os.write(control, f"{os.getpid()}\n".encode())
     with open(source, "rb") as file:
         request: Request = marshal.loads(file.read())
     call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
