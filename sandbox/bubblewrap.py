@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
-from harness.sandbox.layout import Layout, PrivateFolders, own_layout
+from harness.sandbox.layout import Layout, PrivateFolders, Tmpfs, own_layout
 from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request
 from harness.sandbox.uids import AGENT_UID
@@ -128,21 +128,24 @@ def _options(spec: SandboxSpec, layout: Layout) -> list[str]:
 
 def _file_system(spec: SandboxSpec, layout: Layout) -> list[str]:
     options = ["--proc", "/proc", "--dev", "/dev"]
-    options += ["--perms", "1777", "--size", str(spec.limits.scratch_bytes), "--tmpfs", "/dev/shm"]
     if spec.gpus:
         for device in (*_GPUS, *map(str, sorted(Path("/dev").glob("nvidia[0-9]*")))):
             options += ["--dev-bind-try", device, device]
-    made: set[str] = set()
-    for bind in layout.binds:
+    for target, destination in layout.links:
+        options += ["--symlink", destination, target]
+    made: set[str] = {"/dev"}
+    for step in layout.steps:
         # Folders that lead to a target; bubblewrap would make them for their owner only.
-        for parent in reversed(PurePosixPath(bind.target).parents[:-1]):
+        for parent in reversed(PurePosixPath(step.target).parents[:-1]):
             if str(parent) not in made:
                 made.add(str(parent))
                 options += ["--perms", "0755", "--dir", str(parent)]
-        made.add(bind.target)
-        options += ["--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target]
-    for target, destination in layout.links:
-        options += ["--symlink", destination, target]
+        made.add(step.target)
+        if isinstance(step, Tmpfs):
+            options += ["--perms", f"{step.mode:o}", "--size", str(step.size_bytes)]
+            options += ["--tmpfs", step.target]
+        else:
+            options += ["--ro-bind" if step.read_only else "--bind", str(step.source), step.target]
     return [*options, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 

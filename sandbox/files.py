@@ -125,20 +125,40 @@ def give_to(folder: Path, owner: Owner) -> None:
             os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
 
 
+def make_folders_beneath(root: Path, relative: str) -> None:
+    """Make a folder that everybody can pass through, and those that lead to it.
+
+    What is in the way and no folder is removed.
+    """
+    current = os.open(root, _FOLDER)
+    try:
+        for part in _parts(relative):
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISDIR(os.stat(part, dir_fd=current, follow_symlinks=False).st_mode):
+                    os.unlink(part, dir_fd=current)
+            _make_folder(part, current, None)
+            _unlock(part, current, 0o755)
+            following = _open(part, _FOLDER, current)
+            os.close(current)
+            current = following
+    finally:
+        os.close(current)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder whose owner may have taken permissions from what is in it."""
     with contextlib.suppress(FileNotFoundError):
         for _, folders, _, parent in os.fwalk(folder, follow_symlinks=False):
             for name in folders:
                 with contextlib.suppress(OSError):
-                    _unlock(name, parent)
+                    _unlock(name, parent, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unlock(name: str, parent: int) -> None:
+def _unlock(name: str, parent: int, mode: int) -> None:
     # chmod cannot be told not to follow a link, so the folder is opened as what it is first.
     fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        Path(f"/proc/self/fd/{fd}").chmod(0o700)
+        Path(f"/proc/self/fd/{fd}").chmod(mode)
     finally:
         os.close(fd)

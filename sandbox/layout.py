@@ -1,17 +1,21 @@
-"""What the command of a local sandbox sees: the interpreter, the folders, the environment."""
+"""What the command of a local sandbox sees: the interpreter, the folders, the environment.
 
-import sys
-from collections.abc import Iterator, Mapping
+The file system is put together from links and mounts sorted by depth: a folder is always there
+before what lies in it. So it does not matter where on the host the interpreter is: below a folder
+that commands have a private one of (`/tmp`), below one they may not enter, or below a mount.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
-from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Limits, Mount, SandboxSpec
+from harness.sandbox.interpreter import SYSTEM, Interpreter, closed_step
 
 USER_NAME = "agent"
 HOME = f"/home/{USER_NAME}"
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _SETTINGS = (
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -27,54 +31,31 @@ _SETTINGS = (
     "/sys/devices/system/cpu",
 )
 _NAMES = ("/etc/hosts", "/etc/resolv.conf")
+_OURS = ("/proc", "/dev", "/sys", "/etc", *SYSTEM)
+"""Where no mount of a spec may lie."""
 _ELSEWHERE = "/sandbox"
+_COVER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
+    """A file or folder of the host, seen at `target`."""
+
     source: Path
     target: str
     read_only: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Interpreter:
-    """A Python to run: the folder of its programs, and the folders it needs to be seen at."""
+class Tmpfs:
+    """An empty folder in memory, new for each command."""
 
-    programs: Path
-    prefixes: tuple[Path, ...]
-
-    @classmethod
-    def find(cls, environment: Path | None) -> "Interpreter":
-        """The one of a virtual environment, or the harness's own.
-
-        Raises:
-            SandboxUnavailableError: The folder has no interpreter.
-        """
-        prefix = Path(sys.prefix) if environment is None else environment.absolute()
-        programs = prefix / "bin"
-        program = programs / "python3"
-        if not program.exists():
-            raise SandboxUnavailableError(f"no Python interpreter at {program}")
-        found = [prefix, program.resolve().parents[1]]
-        if environment is None:
-            found.append(Path(sys.base_prefix))
-        settings = prefix / "pyvenv.cfg"
-        if settings.exists():
-            for line in settings.read_text(encoding="utf-8").splitlines():
-                key, _, value = line.partition("=")
-                if key.strip() == "home":
-                    found.append(Path(value.strip()).parent)
-        return cls(programs, tuple(_outermost(found)))
+    target: str
+    size_bytes: int
+    mode: int
 
 
-def _outermost(folders: list[Path]) -> Iterator[Path]:
-    kept: list[Path] = []
-    for folder in sorted(set(folders)):
-        inside = any(folder.is_relative_to(other) for other in (*map(Path, _SYSTEM), *kept))
-        if not inside and folder != Path("/"):
-            kept.append(folder)
-            yield folder
+Step = Bind | Tmpfs
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +91,12 @@ class PrivateFolders:
 class Layout:
     """Where things are, for commands (`targets`, `home` …) and on the host (`folder`)."""
 
-    binds: tuple[Bind, ...]
+    steps: tuple[Step, ...]
+    """What is mounted, parents first."""
     links: tuple[tuple[str, str], ...]
+    """Links in the root folder: where, and what to."""
+    points: tuple[tuple[Path, str], ...]
+    """Folders that must be there before each command, to mount on: below which one, and where."""
     targets: Mapping[str, str]
     workdir: str
     folder: Path
@@ -142,8 +127,9 @@ def host_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
     mounts = mounts_of(spec, private)
     folder, mount = _working_folder(spec.workdir, mounts)
     return Layout(
-        binds=(),
+        steps=(),
         links=(),
+        points=(),
         targets={mount.target: str(mount.source) for mount in mounts},
         workdir=str(folder),
         folder=folder,
@@ -160,38 +146,99 @@ def own_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
     interpreter = Interpreter.find(spec.python)
     folder, mount = _working_folder(spec.workdir, mounts)
     # An interpreter only works where it was installed, so a mount must not lie over it.
-    shift = _ELSEWHERE if _overlap(mounts, interpreter.prefixes) else ""
-    system = [Path(name) for name in _SYSTEM if Path(name).exists()]
-    settings = [Path(name) for name in _SETTINGS if Path(name).exists()]
-    if spec.network == "host":
-        settings += [Path(name) for name in _NAMES if Path(name).exists()]
-    shared = [path for path in system if not path.is_symlink()] + settings
-    binds = [Bind(path, str(path)) for path in shared]
-    binds += [Bind(path, f"/etc/{path.name}") for path in sorted(private.etc.iterdir())]
-    binds += [Bind(private.tmp, "/tmp", read_only=False), Bind(private.home, HOME, read_only=False)]
-    binds += [Bind(path, str(path)) for path in interpreter.prefixes]
-    binds += [Bind(mount.source, shift + mount.target, mount.read_only) for mount in mounts]
-    links = [(str(path), str(path.readlink())) for path in system if path.is_symlink()]
+    shift = _shift([mount.target for mount in mounts], interpreter.prefixes)
+    tmp, home = (_beside(name, interpreter.prefixes) for name in ("/tmp", HOME))
+    system = [Path(name) for name in SYSTEM if Path(name).exists()]
+    steps: list[Step] = [*_shared(spec, private, system)]
+    steps.append(Tmpfs("/dev/shm", spec.limits.scratch_bytes, 0o1777))
+    # Not a link to /tmp: the interpreter may lie below.
+    for target in (tmp, _beside("/var/tmp", interpreter.prefixes)):
+        steps.append(Bind(private.tmp, target, read_only=False))
+    steps.append(Bind(private.home, home, read_only=False))
+    for prefix in interpreter.prefixes:
+        steps += _prefix(prefix, steps)
+    steps += [Bind(mount.source, shift + mount.target, mount.read_only) for mount in mounts]
+    ordered = _ordered(steps)
     return Layout(
-        binds=tuple(binds),
-        links=(*links, ("/var/tmp", "/tmp")),
+        steps=ordered,
+        links=tuple((str(path), str(path.readlink())) for path in system if path.is_symlink()),
+        points=tuple(_points(ordered)),
         targets={mount.target: shift + mount.target for mount in mounts},
         workdir=shift + spec.workdir,
         folder=folder,
         writable=not mount.read_only,
-        home=HOME,
-        tmp="/tmp",
+        home=home,
+        tmp=tmp,
         programs=interpreter.programs,
     )
 
 
-def _overlap(mounts: tuple[Mount, ...], prefixes: tuple[Path, ...]) -> bool:
-    targets = [Path(mount.target) for mount in mounts]
-    return any(
-        target.is_relative_to(prefix) or prefix.is_relative_to(target)
-        for target in targets
-        for prefix in prefixes
+def _shared(spec: SandboxSpec, private: PrivateFolders, system: list[Path]) -> Iterator[Bind]:
+    """The machine's programs and settings, and the sandbox's own list of users."""
+    names = (*_SETTINGS, *_NAMES) if spec.network == "host" else _SETTINGS
+    settings = [Path(name) for name in names if Path(name).exists()]
+    for path in [*(path for path in system if not path.is_symlink()), *settings]:
+        yield Bind(path, str(path))
+    for path in sorted(private.etc.iterdir()):
+        yield Bind(path, f"/etc/{path.name}")
+
+
+def _prefix(prefix: Path, steps: Sequence[Step]) -> Iterator[Step]:
+    """Show a folder of the interpreter to a uid that may not get there on the host."""
+    above = _nearest(str(prefix), steps)
+    # In a folder of ours anything can be mounted; in one of the host, closed folders are covered.
+    shared = isinstance(above, Bind) and above.read_only
+    closed = closed_step(Path(above.target) if above and shared else prefix.parent, prefix)
+    if closed is not None:
+        yield Tmpfs(str(closed), _COVER_BYTES, 0o755)
+    # Of a folder that is closed itself, its content in a folder that is not.
+    shown = [prefix] if closed_step(prefix.parent, prefix) is None else sorted(prefix.iterdir())
+    for path in shown:
+        yield Bind(path, str(path))
+
+
+def _nearest(target: str, steps: Sequence[Step]) -> Step | None:
+    """The innermost mount that `target` lies in."""
+    parents = PurePosixPath(target).parents
+    above = [step for step in steps if PurePosixPath(step.target) in parents]
+    return max(above, key=_depth, default=None)
+
+
+def _depth(step: Step) -> int:
+    return len(PurePosixPath(step.target).parts)
+
+
+def _ordered(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Parents first; of two at the same place, the later one."""
+    return tuple(sorted({step.target: step for step in steps}.values(), key=_depth))
+
+
+def _points(steps: Sequence[Step]) -> Iterator[tuple[Path, str]]:
+    """Where mounts lie in folders that commands write to."""
+    for step in steps:
+        above = _nearest(step.target, steps)
+        if isinstance(above, Bind) and not above.read_only:
+            yield above.source, str(PurePosixPath(step.target).relative_to(above.target))
+
+
+def _shift(targets: Sequence[str], prefixes: Sequence[Path]) -> str:
+    """What to put before all targets so that none lies over or in what must stay as it is."""
+    fixed = [*map(Path, _OURS), *prefixes]
+    return next(
+        shift
+        for shift in chain(("", _ELSEWHERE), (f"{_ELSEWHERE}-{number}" for number in count(2)))
+        if not any(_overlap(Path(shift + target), place) for target in targets for place in fixed)
     )
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _beside(target: str, prefixes: Sequence[Path]) -> str:
+    """A private folder's place, which is another one where the interpreter itself lies there."""
+    taken = any(Path(target).is_relative_to(prefix) for prefix in prefixes)
+    return _ELSEWHERE + target if taken else target
 
 
 def environment(spec: SandboxSpec, layout: Layout, limits: Limits) -> dict[str, str]:

@@ -12,7 +12,14 @@ from pathlib import Path
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import MIB, ExecResult, Guarantee, SandboxSpec
 from harness.sandbox.config import SandboxConfig
-from harness.sandbox.files import Owner, give_to, read_beneath, remove_tree, write_beneath
+from harness.sandbox.files import (
+    Owner,
+    give_to,
+    make_folders_beneath,
+    read_beneath,
+    remove_tree,
+    write_beneath,
+)
 from harness.sandbox.launch import Execution
 from harness.sandbox.layout import (
     USER_NAME,
@@ -122,6 +129,7 @@ class LocalSandbox:
         async with self._gate.running():
             if self._closed:
                 raise SandboxUnavailableError("the sandbox is closed")
+            self._make_points()
             request = self._prepare(argv, variables, folder, timeout_s)
             execution = Execution(request, stdin, max_output_bytes)
             self._executions.add(execution)
@@ -129,6 +137,14 @@ class LocalSandbox:
                 return await execution.result()
             finally:
                 self._executions.discard(execution)
+
+    def _make_points(self) -> None:
+        # Before each command, because those before it may have removed or replaced them.
+        try:
+            for folder, relative in self._layout.points:
+                make_folders_beneath(folder, relative)
+        except OSError as error:
+            raise SandboxUnavailableError(f"cannot make a place to mount on: {error}") from error
 
     async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(

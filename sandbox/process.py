@@ -15,10 +15,12 @@ from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
+from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import (
-    Interpreter,
     Layout,
     PrivateFolders,
+    Step,
+    Tmpfs,
     host_layout,
     own_layout,
 )
@@ -89,7 +91,12 @@ def _with_uid(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepa
 
 def _with_namespaces(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]:
     layout = own_layout(spec, private)
-    view = _view(spec, layout, private)
+    view: View = {
+        "root": str(private.view),
+        "links": list(layout.links),
+        "mounts": [("/proc", "/proc", "rw"), ("/dev", "/dev", "rw"), *map(_mount, layout.steps)],
+        "network": spec.network == "host",
+    }
 
     def prepare(argv: Sequence[str], env: dict[str, str], cwd: str, timeout_s: float) -> Request:
         request = make_request(spec, private, argv, env, cwd, timeout_s)
@@ -100,15 +107,10 @@ def _with_namespaces(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout
     return layout, prepare
 
 
-def _view(spec: SandboxSpec, layout: Layout, private: PrivateFolders) -> View:
-    binds = [(str(bind.source), bind.target, bind.read_only) for bind in layout.binds]
-    return {
-        "root": str(private.view),
-        "binds": [("/proc", "/proc", False), ("/dev", "/dev", False), *binds],
-        "links": list(layout.links),
-        "tmpfs": [("/dev/shm", spec.limits.scratch_bytes)],
-        "network": spec.network == "host",
-    }
+def _mount(step: Step) -> tuple[str | None, str, str]:
+    if isinstance(step, Tmpfs):
+        return None, step.target, f"mode={step.mode:o},size={step.size_bytes}"
+    return str(step.source), step.target, "ro" if step.read_only else "rw"
 
 
 def _reachable(spec: SandboxSpec) -> bool:

@@ -36,16 +36,13 @@ def call(name: str, *arguments: object) -> None:
 
 
 def bind(source: str, target: str, read_only: bool) -> None:
-    if os.path.realpath(target) != target:
-        # Earlier commands of the sandbox may have put one there, where folders lie in each other.
-        raise OSError(f"a link lies on the way to {target}")
     if os.path.isdir(source):
         os.makedirs(target, mode=0o755, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-    where = target.encode()
-    call("mount", source.encode(), where, None, ctypes.c_ulong(MS_BIND | MS_REC), None)
+    where = os.fsencode(target)
+    call("mount", os.fsencode(source), where, None, ctypes.c_ulong(MS_BIND | MS_REC), None)
     if not read_only:
         return
     attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY, 0, 0, 0)
@@ -75,16 +72,19 @@ def enter_view(view: View) -> None:
     call("mount", None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
     root = view["root"]
     flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV)
-    call("mount", b"tmpfs", root.encode(), b"tmpfs", flags, b"mode=755,size=1m")
-    for source, target, read_only in view["binds"]:
-        bind(source, root + target, read_only)
+    call("mount", b"tmpfs", os.fsencode(root), b"tmpfs", flags, b"mode=755,size=1m")
     for target, destination in view["links"]:
-        os.makedirs(os.path.dirname(root + target), mode=0o755, exist_ok=True)
         os.symlink(destination, root + target)
-    for target, size in view["tmpfs"]:
-        os.makedirs(root + target, mode=0o755, exist_ok=True)
-        options = f"mode=1777,size={size}".encode()
-        call("mount", b"tmpfs", (root + target).encode(), b"tmpfs", flags, options)
+    for source, target, options in view["mounts"]:
+        where = root + target
+        # Another command of the sandbox may put a link there, where folders lie in each other.
+        if os.path.realpath(where) != where:
+            raise OSError(f"a link lies on the way to {target}")
+        if source is not None:
+            bind(source, where, options == "ro")
+            continue
+        os.makedirs(where, mode=0o755, exist_ok=True)
+        call("mount", b"tmpfs", os.fsencode(where), b"tmpfs", flags, options.encode())
     os.chroot(root)
 
 

@@ -17,12 +17,11 @@ class View(TypedDict):
 
     root: str
     """An empty folder where it is put together."""
-    binds: list[tuple[str, str, bool]]
-    """Source, target, read-only; later ones lie over earlier ones."""
     links: list[tuple[str, str]]
-    """Target and what it points to."""
-    tmpfs: list[tuple[str, int]]
-    """Target and size in bytes."""
+    """Where, and what it points to."""
+    mounts: list[tuple[str | None, str, str]]
+    """Source, target and options, parents first. Something of the host, with `ro` or `rw`; or,
+    without a source, a folder in memory."""
     network: bool
 
 

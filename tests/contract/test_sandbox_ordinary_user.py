@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sandbox.layout import Interpreter
+from harness.sandbox.interpreter import Interpreter
 
 USER = 65_500
 REPOSITORY = Path(__file__).parents[2]

@@ -14,7 +14,8 @@ import pytest
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
-from harness.sandbox.layout import Interpreter, PrivateFolders, own_layout
+from harness.sandbox.interpreter import Interpreter
+from harness.sandbox.layout import PrivateFolders, own_layout
 from harness.sandbox.local import Gate, make_private
 from harness.sandbox.process import ProcessProvider
 
