@@ -75,19 +75,18 @@ class Judge:
             EvaluatorFailedError: The judge raised, ran into a limit or answered nonsense.
             SandboxUnavailableError: The sandbox failed; the next call gets a new one.
         """
-        sandbox = await self._open()
         loop = asyncio.get_running_loop()
         name = uuid4().hex
         folder = self._outputs / name
         files = {path: TreeFile(data) for path, data in outputs.items()}
         try:
+            await self._ready()
             await loop.run_in_executor(self._executor, place, folder, files)
-            return judged(await self._call(sandbox, name, seed))
+            if self._provider.shares_files:
+                return await self._score_warm(name, seed)
+            return await self._score_fresh(name, seed)
         except OSError as error:
             raise SandboxUnavailableError(f"the outputs cannot be written: {error}") from error
-        except SandboxUnavailableError:
-            await self._drop(sandbox)
-            raise
         finally:
             leaving = loop.run_in_executor(self._executor, remove_folder, folder)
             self._leaving.add(leaving)
@@ -102,6 +101,22 @@ class Judge:
         await asyncio.gather(*self._leaving)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, remove_folder, self._folder)
+
+    async def _score_warm(self, name: str, seed: int) -> Judged:
+        sandbox = await self._open()
+        try:
+            return judged(await self._call(sandbox, name, seed))
+        except SandboxUnavailableError:
+            await self._drop(sandbox)
+            raise
+
+    async def _score_fresh(self, name: str, seed: int) -> Judged:
+        """Where mounts are copied in at the start, a running sandbox never sees new outputs."""
+        sandbox = await self._provider.create(self._spec)
+        try:
+            return judged(await self._call(sandbox, name, seed))
+        finally:
+            await _close(sandbox)
 
     async def _call(self, sandbox: Sandbox, name: str, seed: int) -> ExecResult:
         argv = [
@@ -122,12 +137,15 @@ class Judge:
     async def _open(self) -> Sandbox:
         async with self._opening:
             if self._sandbox is None:
-                if not self._spec.mounts:
-                    loop = asyncio.get_running_loop()
-                    mounts = await loop.run_in_executor(self._executor, self._prepare)
-                    self._spec = replace(self._spec, mounts=mounts)
                 self._sandbox = await self._provider.create(self._spec)
             return self._sandbox
+
+    async def _ready(self) -> None:
+        async with self._opening:
+            if not self._spec.mounts:
+                loop = asyncio.get_running_loop()
+                mounts = await loop.run_in_executor(self._executor, self._prepare)
+                self._spec = replace(self._spec, mounts=mounts)
 
     async def _drop(self, sandbox: Sandbox) -> None:
         if self._sandbox is sandbox:

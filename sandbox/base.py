@@ -223,6 +223,14 @@ class SandboxProvider(Protocol):
         """uid and gid that own writable mounts' files on the host; None: the harness's own."""
         ...
 
+    @property
+    def shares_files(self) -> bool:
+        """Whether mounts are the host's own folders, at once in both directions.
+
+        Otherwise they are copied in at `create`, and trees go in and out as streams over `exec`.
+        """
+        ...
+
     async def describe(self) -> Capabilities:
         """What is enforced on this machine.
 

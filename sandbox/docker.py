@@ -64,6 +64,10 @@ class DockerProvider:
         return self._owner
 
     @property
+    def shares_files(self) -> bool:
+        return self.transport == "bind"
+
+    @property
     def transport(self) -> Transport:
         """How files get into containers: mounted folders, or streams where nothing can be mounted.
 

@@ -187,6 +187,10 @@ class LocalProvider:
     def owner(self) -> Owner | None:
         return agent_owner()
 
+    @property
+    def shares_files(self) -> bool:
+        return True
+
     async def _open(self, arrange: Arrange, spec: SandboxSpec, owner: Owner | None) -> LocalSandbox:
         def build() -> LocalSandbox:
             private = make_private(spec, owner)

@@ -144,3 +144,14 @@ def test_launch_json_writes_nothing_but_records(cli: Cli) -> None:
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()] == [
         "launch", "attempt", "attempt", "done",
     ]  # fmt: skip
+
+
+@pytest.mark.docker
+def test_a_daemon_that_cannot_mount_our_folders(cli: Cli) -> None:
+    (cli.folder / "harness.yaml").write_text(
+        "sandbox: {provider: docker, transport: tar}\n", encoding="utf-8"
+    )
+    records = cli.launch("launch", "circle_packing", "--agents", "2", "--evals", "6")
+    assert records[-1]["evaluations"] == 6
+    scored = [r for r in records if r.get("status") == "scored"]
+    assert len({r["score"] for r in scored}) > 1

@@ -211,6 +211,7 @@ async def _session(folder: RunFolder, task: Task, config: RunConfig, screen: Dis
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
+            screen.close()
     screen.ended(outcome)
     return _exit_code(outcome)
 

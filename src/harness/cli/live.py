@@ -37,8 +37,11 @@ class LiveDisplay:
         self._live.update(self._render(), refresh=True)
 
     def ended(self, outcome: Outcome) -> None:
-        self._live.stop()
+        self.close()
         self._console.print(Text(summary(self._run, outcome)), soft_wrap=True)
+
+    def close(self) -> None:
+        self._live.stop()
 
     def _render(self) -> Group:
         core = self._run.core

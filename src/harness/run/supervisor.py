@@ -125,7 +125,7 @@ class Supervisor:
             sandbox,
             core.repository,
             submission_rules(core.task),
-            folder=core.folder.workspaces / agent,
+            folder=core.folder.workspaces / agent if core.provider.shares_files else None,
             owner=core.provider.owner,
             executor=core.executor,
         )
