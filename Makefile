@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	&& { echo $$p; break; }; done)
+# Made readable for all (umask), because in sandboxes another user runs it.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
@@ -55,14 +56,14 @@ $(BIN)/python:
 	  echo "  expected: a Python that can make virtual environments"; \
 	  echo "  to do:    Debian, Ubuntu: apt-get install python3-venv"; exit 2; }
 	@echo "making $(VENV) with $(PYTHON) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@umask 022; $(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
-	@start=$$(date +%s); $(ENSURE_PIP); \
+	@umask 022; start=$$(date +%s); $(ENSURE_PIP); \
 	$(PIP) install --requirement requirements/runtime.txt && $(PIP) install --no-deps --editable . && \
 	echo "set-up: $$(($$(date +%s) - start)) s" && touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	@start=$$(date +%s); $(ENSURE_PIP); \
+	@umask 022; start=$$(date +%s); $(ENSURE_PIP); \
 	$(PIP) install --requirement requirements/dev.txt && $(PIP) install --no-deps --editable . && \
 	echo "set-up: $$(($$(date +%s) - start)) s" && touch $@ $(VENV)/.runtime
