@@ -1,10 +1,9 @@
 """Agents by kind: built in, by entry point, or `package.module:Class`."""
 
-from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from harness.agents.base import Agent, AgentConfig
-from harness.errors import ConfigurationError
+from harness.plugins import load_plugin
 
 GROUP = "harness.agents"
 BUILT_IN = {
@@ -24,22 +23,5 @@ def make_agent(kind: str, config: AgentConfig) -> Agent:
     """
     if kind == "auto":
         kind = "llm" if config.model.name else "offline"
-    plugins = {point.name: point.value for point in entry_points(group=GROUP)}
-    known = plugins | BUILT_IN
-    reference = known.get(kind, kind)
-    if ":" not in reference:
-        raise ConfigurationError(
-            f"there is no agent {kind!r}",
-            expected=f"auto, one of {', '.join(sorted(known))}, or package.module:Class",
-            action="set --agent to one of these",
-        )
-    try:
-        factory = EntryPoint(kind, reference, GROUP).load()
-    except (ImportError, AttributeError) as error:
-        module, _, attribute = reference.partition(":")
-        raise ConfigurationError(
-            f"the agent {reference!r} cannot be loaded: {error}",
-            expected=f"a module {module!r} on the path with a class {attribute!r}",
-            action="install the package, or correct --agent",
-        ) from error
+    factory = load_plugin(kind, group=GROUP, built_in=BUILT_IN, what="agent", flag="--agent")
     return cast(Agent, factory(config))

@@ -1,13 +1,11 @@
 """From the configured name to a provider that works on this machine."""
 
-import importlib
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
-from importlib.metadata import entry_points
 from typing import cast
 
 from harness.errors import ConfigurationError, SandboxUnavailableError
+from harness.plugins import load_plugin
 from harness.sandbox.base import Capabilities, SandboxProvider
 from harness.sandbox.config import SandboxConfig
 
@@ -18,8 +16,6 @@ BUILT_IN = {
     "bubblewrap": "harness.sandbox.bubblewrap:BubblewrapProvider",
     "process": "harness.sandbox.process:ProcessProvider",
 }
-
-ProviderFactory = Callable[[SandboxConfig, Executor], SandboxProvider]
 
 
 async def open_provider(
@@ -60,32 +56,12 @@ async def _first_working(
 async def _open(
     name: str, config: SandboxConfig, executor: Executor
 ) -> tuple[SandboxProvider, Capabilities]:
-    provider = _factory(name)(config, executor)
+    factory = load_plugin(
+        name, group=GROUP, built_in=BUILT_IN, what="sandbox provider", flag="--sandbox"
+    )
+    provider = cast(SandboxProvider, factory(config, executor))
     try:
         return provider, await provider.describe()
     except BaseException:
         await provider.close()
         raise
-
-
-def _factory(name: str) -> ProviderFactory:
-    reference = BUILT_IN.get(name, name if ":" in name else None)
-    if reference is None:
-        for entry in entry_points(group=GROUP, name=name):
-            reference = entry.value
-    if reference is None:
-        names = sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
-        raise ConfigurationError(
-            f"no sandbox provider is called {name!r}",
-            expected=f"auto, {', '.join(names)}, or package.module:Class",
-            action="correct --sandbox or sandbox.provider in harness.yaml",
-        )
-    module, _, attribute = reference.partition(":")
-    try:
-        return cast(ProviderFactory, getattr(importlib.import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"the sandbox provider {name!r} cannot be imported: {error}",
-            expected=f"a class at {reference}",
-            action="install the package that provides it, or correct the name",
-        ) from error
