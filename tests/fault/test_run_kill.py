@@ -91,9 +91,18 @@ def _kill_and_resume(victim: Victim, kills: int, seed: int) -> list[Snapshot]:
         known = snapshots[-1].events if snapshots else 0
         assert victim.kill_at(process, known + step, rng.uniform(0, 0.08)), "the run was too short"
         snapshots.append(victim.snapshot())
+        _lose_refs(victim.run / "attempts.git" / "refs")
         process = victim.start("resume", "latest")
     assert process.wait(PATIENCE_S) == 0, (victim.folder / "log.txt").read_text()[-3000:]
     return snapshots
+
+
+def _lose_refs(refs: Path) -> None:
+    """What a power failure may do besides: refs are not synced."""
+    (refs / "heads" / "main").unlink(missing_ok=True)
+    attempts = sorted(refs.glob("attempts/*"), key=lambda path: path.stat().st_mtime)
+    for lost in attempts[-1:]:
+        lost.write_bytes(b"")
 
 
 def _journal(run: Path) -> list[tuple[int, str, str, dict[str, Any]]]:
@@ -128,7 +137,7 @@ def _check(victim: Victim, snapshots: list[Snapshot]) -> None:
     charged = [v for v in final.verdicts.values() if json.loads(v)["status"] != "evaluator_error"]
     assert len(charged) == victim.evaluations
     assert not final.unfinished
-    _check_repository(victim.run / "attempts.git", len(rows))
+    _check_repository(victim.run / "attempts.git", len(rows), _best_commit(victim.run))
 
 
 def _check_requeues(
@@ -145,7 +154,17 @@ def _check_requeues(
         assert requeued == Counter(dict.fromkeys(snapshot.unfinished, 1))
 
 
-def _check_repository(repository: Path, attempts: int) -> None:
+def _best_commit(run: Path) -> str:
+    """Of the highest score, which circle_packing is after; the earliest verdict among equals."""
+    with sqlite3.connect(run / "run.db") as db:
+        rows = db.execute(
+            "SELECT commit_hash, verdict FROM attempts WHERE status = 'scored'"
+            " ORDER BY evaluated_at, id"
+        ).fetchall()
+    return str(max(rows, key=lambda row: json.loads(row[1])["score"])[0])
+
+
+def _check_repository(repository: Path, attempts: int, best: str) -> None:
     git = ["git", "-c", "safe.directory=*", "-C", str(repository)]
     checked = subprocess.run([*git, "fsck", "--full", "--strict"], capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
@@ -153,6 +172,10 @@ def _check_repository(repository: Path, attempts: int) -> None:
         [*git, "for-each-ref", "refs/attempts"], capture_output=True, text=True, check=True
     )
     assert len(refs.stdout.splitlines()) == attempts
+    main = subprocess.run(
+        [*git, "rev-parse", "refs/heads/main"], capture_output=True, text=True, check=True
+    )
+    assert main.stdout.strip() == best
 
 
 def test_a_run_survives_three_kills(tmp_path: Path) -> None:

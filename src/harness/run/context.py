@@ -200,7 +200,7 @@ class RunContext:
             key=key,
         )
         core.graph.put(attempt)
-        await core.in_pool(core.repository.set_ref, f"refs/attempts/{attempt.id}", commit)
+        core.repository.set_ref(f"refs/attempts/{attempt.id}", commit)
         return attempt
 
     async def _answer(self, attempt: AttemptId) -> Submitted:

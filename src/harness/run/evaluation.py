@@ -15,6 +15,8 @@ from harness.run.pulse import Pulse
 
 MAX_EVALUATOR_FAILURES = 5
 """So many evaluations in a row without a verdict on the candidate end the run."""
+MAIN = "refs/heads/main"
+"""The best attempt: what a plain `git clone` of the attempts checks out."""
 
 
 class Evaluations:
@@ -83,8 +85,7 @@ class Evaluations:
             await self._chronicle.finished(judged)
             self._pulse.after(judged)
             if core.graph.best is judged:
-                # What a plain `git clone` of the attempts checks out.
-                await core.in_pool(core.repository.set_ref, "refs/heads/main", judged.commit)
+                core.repository.set_ref(MAIN, judged.commit)
             await core.budget.settle(charged=verdict.charged)
         self._check_end(judged)
         for listener in core.listeners:

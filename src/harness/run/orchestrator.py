@@ -15,7 +15,7 @@ from harness.run import rows
 from harness.run.attempts import Candidate
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
-from harness.run.evaluation import Evaluations
+from harness.run.evaluation import MAIN, Evaluations
 from harness.run.supervisor import CRASHED, Supervisor, unreachable
 from harness.sandbox.scan import scan
 
@@ -116,7 +116,7 @@ class Run:
                 key=None,
             )
             core.graph.put(seed)
-            await core.in_pool(core.repository.set_ref, f"refs/attempts/{seed.id}", commit)
+            core.repository.set_ref(f"refs/attempts/{seed.id}", commit)
             self._evaluations.start(seed)
         elif core.graph[SEED_ATTEMPT].verdict is None:
             return  # a kill interrupted it: `_recover` evaluates it again
@@ -146,10 +146,12 @@ class Run:
         """After a resume: interrupted evaluations, refs and memory records that a kill cut off."""
         core = self.core
         refs = await core.in_pool(core.repository.refs)
-        for attempt in core.graph:
-            name = f"refs/attempts/{attempt.id}"
-            if name not in refs:
-                await core.in_pool(core.repository.set_ref, name, attempt.commit)
+        wanted = {f"refs/attempts/{attempt.id}": attempt.commit for attempt in core.graph}
+        if core.graph.best is not None:
+            wanted[MAIN] = core.graph.best.commit
+        for name, commit in wanted.items():
+            if refs.get(name) != commit:
+                core.repository.set_ref(name, commit)
         for judged in core.store.without_memory():
             await self._chronicle.finished(core.graph[judged])
         interrupted = [a for a in core.graph if a.status is Status.QUEUED]
