@@ -6,7 +6,8 @@ that commands have a private one of (`/tmp`), below one they may not enter, or b
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
@@ -78,13 +79,27 @@ class PrivateFolders:
         return self.root / "work"
 
     @property
-    def etc(self) -> Path:
-        return self.root / "etc"
+    def passwd(self) -> Path:
+        return self.root / "passwd"
+
+    @property
+    def group(self) -> Path:
+        return self.root / "group"
 
     @property
     def view(self) -> Path:
         """Where a file system is put together; always empty on the host."""
         return self.root / "view"
+
+    @property
+    def shown(self) -> tuple[Path, ...]:
+        """What commands see."""
+        return self.home, self.tmp, self.passwd, self.group
+
+
+_NAMED = PrivateFolders(Path("//private"))
+_NAMED_MOUNTS = Path("//mounts")
+"""No paths of the machine: what stands for them in a planned layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +158,54 @@ def host_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
 def own_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
     """Commands see the system's programs, their interpreter, their mounts, and nothing else."""
     mounts = mounts_of(spec, private)
-    interpreter = Interpreter.find(spec.python)
-    folder, mount = _working_folder(spec.workdir, mounts)
+    named = tuple(
+        Mount(_NAMED_MOUNTS / str(number), mount.target, read_only=mount.read_only)
+        for number, mount in enumerate(mounts)
+    )
+    plan = _planned(
+        spec.python, spec.workdir, named, spec.network == "host", spec.limits.scratch_bytes
+    )
+    sources = {name.source: mount.source for name, mount in zip(named, mounts, strict=True)}
+    for name, path in zip(_NAMED.shown, private.shown, strict=True):
+        sources[name] = path
+    return replace(
+        plan,
+        steps=tuple(_at(step, sources) for step in plan.steps),
+        points=tuple((sources.get(source, source), target) for source, target in plan.points),
+        folder=_working_folder(spec.workdir, mounts)[0],
+    )
+
+
+def _at(step: Step, sources: Mapping[Path, Path]) -> Step:
+    if isinstance(step, Bind) and (source := sources.get(step.source)) is not None:
+        return Bind(source, step.target, step.read_only)
+    return step
+
+
+@lru_cache(maxsize=32)
+def _planned(
+    python: Path | None,
+    workdir: str,
+    mounts: tuple[Mount, ...],
+    names: bool,
+    scratch_bytes: int,
+) -> Layout:
+    """A layout whose private folders and mounts have names for their sources.
+
+    Looking at the machine costs 10 ms and tells the same for each sandbox of a run.
+    """
+    interpreter = Interpreter.find(python)
+    folder, mount = _working_folder(workdir, mounts)
     # An interpreter only works where it was installed, so a mount must not lie over it.
     shift = _shift([mount.target for mount in mounts], interpreter.prefixes)
     tmp, home = (_beside(name, interpreter.prefixes) for name in ("/tmp", HOME))
     system = [Path(name) for name in SYSTEM if Path(name).exists()]
-    steps: list[Step] = [*_shared(spec, private, system)]
-    steps.append(Tmpfs("/dev/shm", spec.limits.scratch_bytes, 0o1777))
+    steps: list[Step] = [*_shared(system, names=names)]
+    steps.append(Tmpfs("/dev/shm", scratch_bytes, 0o1777))
     # Not a link to /tmp: the interpreter may lie below.
     for target in (tmp, _beside("/var/tmp", interpreter.prefixes)):
-        steps.append(Bind(private.tmp, target, read_only=False))
-    steps.append(Bind(private.home, home, read_only=False))
+        steps.append(Bind(_NAMED.tmp, target, read_only=False))
+    steps.append(Bind(_NAMED.home, home, read_only=False))
     for prefix in interpreter.prefixes:
         steps += _prefix(prefix, steps)
     steps += [Bind(mount.source, shift + mount.target, mount.read_only) for mount in mounts]
@@ -164,7 +215,7 @@ def own_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
         links=tuple((str(path), str(path.readlink())) for path in system if path.is_symlink()),
         points=tuple(_points(ordered)),
         targets={mount.target: shift + mount.target for mount in mounts},
-        workdir=shift + spec.workdir,
+        workdir=shift + workdir,
         folder=folder,
         writable=not mount.read_only,
         home=home,
@@ -173,13 +224,13 @@ def own_layout(spec: SandboxSpec, private: PrivateFolders) -> Layout:
     )
 
 
-def _shared(spec: SandboxSpec, private: PrivateFolders, system: list[Path]) -> Iterator[Bind]:
+def _shared(system: list[Path], *, names: bool) -> Iterator[Bind]:
     """The machine's programs and settings, and the sandbox's own list of users."""
-    names = (*_SETTINGS, *_NAMES) if spec.network == "host" else _SETTINGS
-    settings = [Path(name) for name in names if Path(name).exists()]
+    wanted = (*_SETTINGS, *_NAMES) if names else _SETTINGS
+    settings = [Path(name) for name in wanted if Path(name).exists()]
     for path in [*(path for path in system if not path.is_symlink()), *settings]:
         yield Bind(path, str(path))
-    for path in sorted(private.etc.iterdir()):
+    for path in (_NAMED.passwd, _NAMED.group):
         yield Bind(path, f"/etc/{path.name}")
 
 

@@ -248,14 +248,13 @@ def _fill(private: PrivateFolders, spec: SandboxSpec, owner: Owner | None) -> No
     (private.root / _OWNER_FILE).write_text(json.dumps(record), encoding="utf-8")
     for folder in (private.home, private.tmp, private.work):
         folder.mkdir(mode=0o700)
-    for folder in (private.etc, private.view):
-        folder.mkdir()
+    private.view.mkdir()
     uid, gid = owner or (os.getuid(), os.getgid())
     users = f"root:x:0:0:root:/:/bin/sh\n{USER_NAME}:x:{uid}:{gid}::/home/{USER_NAME}:/bin/sh\n"
     groups = f"root:x:0:\n{USER_NAME}:x:{gid}:\n"
-    for name, text in (("passwd", users), ("group", groups)):
-        (private.etc / name).write_text(text, encoding="utf-8")
-        (private.etc / name).chmod(0o644)
+    for path, text in ((private.passwd, users), (private.group, groups)):
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o644)
     mounts = mounts_of(spec, private)
     if owner is not None:
         # Passed through by the agent's uid, but not listed.
