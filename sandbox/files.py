@@ -147,12 +147,13 @@ def make_folders_beneath(root: Path, relative: str) -> None:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder whose owner may have taken permissions from what is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         for _, folders, _, parent in os.fwalk(folder, follow_symlinks=False):
             for name in folders:
                 with contextlib.suppress(OSError):
                     _unlock(name, parent, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unlock(name: str, parent: int, mode: int) -> None:
