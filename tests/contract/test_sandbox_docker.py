@@ -114,10 +114,10 @@ class TestDocker(SandboxContract):
         assert (await slow).ok
 
     async def test_a_deadline_does_not_run_while_frozen(self, sandbox: Sandbox) -> None:
-        running = asyncio.create_task(sandbox.exec(["sleep", "1"], timeout_s=2.5))
-        await asyncio.sleep(0.3)
+        running = asyncio.create_task(sandbox.exec(["sleep", "0.3"], timeout_s=1.8))
+        await asyncio.sleep(0.1)
         async with sandbox.frozen():
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
         assert (await running).ok
 
     async def test_freezing_again_and_again_leaves_it_running(self, sandbox: Sandbox) -> None:

@@ -19,7 +19,7 @@ def _wait_for_evaluations(cli: Cli, count: int) -> dict[str, Any]:
         if runs and runs[-1]["evaluations"] >= count:
             found: dict[str, Any] = runs[-1]
             return found
-        time.sleep(0.1)
+        time.sleep(0.3)
     raise AssertionError(f"no run reached {count} evaluations")
 
 

@@ -1,6 +1,7 @@
 """A launch from the task to the report, read back through the command line."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,16 @@ import pytest
 from tests.e2e.conftest import Cli
 
 PROVIDERS = [
-    "process",
+    pytest.param("process", marks=pytest.mark.slow),
     pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow]),
 ]
 
 
 @pytest.mark.parametrize("sandbox", PROVIDERS)
 def test_a_launch_improves_the_seed_and_can_be_read_back(cli: Cli, sandbox: str) -> None:
     records = cli.launch(
-        "launch", "circle_packing", "--agents", "4", "--evals", "24", "--sandbox", sandbox
+        "launch", "circle_packing", "--agents", "4", "--evals", "16", "--sandbox", sandbox
     )
     launched, done = records[0], records[-1]
     assert launched["type"] == "launch"
@@ -26,7 +27,7 @@ def test_a_launch_improves_the_seed_and_can_be_read_back(cli: Cli, sandbox: str)
     assert done["type"] == "done"
     assert done["schema_version"] == 1
     assert done["reason"] == "evaluations"
-    assert done["evaluations"] == 24
+    assert done["evaluations"] == 16
     assert done["tokens"] == 0
     run = done["run"]
 
@@ -35,7 +36,7 @@ def test_a_launch_improves_the_seed_and_can_be_read_back(cli: Cli, sandbox: str)
     assert attempts[0]["agent"] == "seed"
     assert attempts[0]["parents"] == []
     judged = [a for a in attempts if a["status"] not in ("duplicate", "cancelled")]
-    assert len(judged) == 24
+    assert len(judged) == 16
     best = max((a for a in attempts if a["score"] is not None), key=lambda a: a["score"])
     assert done["best"] == {"attempt": best["id"], "score": best["score"]}
     assert best["score"] > attempts[0]["score"]
@@ -44,7 +45,7 @@ def test_a_launch_improves_the_seed_and_can_be_read_back(cli: Cli, sandbox: str)
     _check_graph(cli.json("graph", run), attempts)
     _check_repository(cli.folder / "runs" / run / "attempts.git", attempts)
     status = cli.json("status", run)
-    assert (status["state"], status["evaluations"]) == ("ended", 24)
+    assert (status["state"], status["evaluations"]) == ("ended", 16)
     assert cli.json("runs")["runs"][0]["run"] == run
     shown = cli.json("show", run, best["id"], "--diff")
     assert shown["verdict"]["score"] == best["score"]
@@ -91,7 +92,7 @@ def test_one_agent_and_one_seed_give_the_same_run_twice(cli: Cli) -> None:
     sequences: list[list[Any]] = []
     for _ in range(2):
         records = cli.launch(
-            "launch", "circle_packing", "--agents", "1", "--evals", "20", "--seed", "7",
+            "launch", "circle_packing", "--agents", "1", "--evals", "10", "--seed", "7",
             "--memory", "run", "--sandbox", "process",
         )  # fmt: skip
         attempts = cli.json("attempts", records[-1]["run"])["attempts"]
@@ -103,7 +104,9 @@ def test_a_launch_without_a_budget_prints_the_tasks_own(cli: Cli) -> None:
     task = cli.folder / "tiny"
     cli("task", "new", "tiny")
     text = (task / "task.yaml").read_text(encoding="utf-8")
-    assert "evaluations" in text
+    fewer = re.sub(r"evaluations: \d+", "evaluations: 4", text)
+    assert fewer != text
+    (task / "task.yaml").write_text(fewer, encoding="utf-8")
     done = cli("launch", "./tiny", "--agents", "2", "--display", "plain", "--sandbox", "process")
     assert "no budget given; the task's own" in done.stderr
     assert "next:" in done.stderr

@@ -125,7 +125,9 @@ def test_plain_scalars_mean_what_they_look_like(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"just text", b"\xff\xfe", b"a: 1\n---\nb: 2\n", b"[" * 1500]
+    "content",
+    [b"", b"just text", b"\xff\xfe", b"a: 1\n---\nb: 2\n", b"[" * 1500],
+    ids=["empty", "text", "binary", "two", "nested"],
 )
 def test_not_a_task_file(folder: Path, content: bytes) -> None:
     (folder / "task.yaml").write_bytes(content)

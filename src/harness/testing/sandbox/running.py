@@ -166,8 +166,11 @@ class RunningChecks(SandboxFixtures):
     async def test_at_the_deadline_the_whole_tree_dies(
         self, sandbox: Sandbox, marker: str, script: str
     ) -> None:
-        result = await python(sandbox, script, marker, "stay", timeout_s=1.5)
-        assert result.end is ExecEnd.TIMEOUT
+        for timeout_s in (0.5, 2, 10):  # how long the command takes to start is the machine's
+            result = await python(sandbox, script, marker, "stay", timeout_s=timeout_s)
+            assert result.end is ExecEnd.TIMEOUT
+            if b"started" in result.stdout:
+                break
         assert result.evidence
         assert b"started" in result.stdout
         assert host_processes(marker) == []
