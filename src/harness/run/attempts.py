@@ -76,8 +76,8 @@ class AttemptTable:
         return self.get(AttemptId(str(number)))
 
     def start(self, attempt: AttemptId) -> None:
-        """The evaluation starts."""
-        with self._db.transaction() as db:
+        """The evaluation starts; not durable, since one that was lost is queued again anyway."""
+        with self._db.transaction(durable=False) as db:
             db.execute(
                 "UPDATE attempts SET status = ? WHERE id = ?", (Status.RUNNING.value, attempt)
             )

@@ -60,8 +60,8 @@ class DirectiveTable:
             )
 
     def close(self, agent: AgentId) -> None:
-        """The agent is done with its open directive, if it has one."""
-        with self._db.transaction() as db:
+        """The agent is done with its open directive, if it has one; durable with the next one's."""
+        with self._db.transaction(durable=False) as db:
             db.execute(
                 "UPDATE directives SET closed_at = ? WHERE agent = ? AND closed_at IS NULL",
                 (self._db.now(), agent),

@@ -71,8 +71,11 @@ class Store:
         self._db.close()
 
     def memory_log(self, *entries: MemoryEntry) -> None:
-        """The run's own log of the memory, with the text of what was shown, in one transaction."""
-        with self._db.transaction() as db:
+        """The run's own log of the memory, with the text of what was shown, in one transaction.
+
+        Durable with the next directive, submission or verdict.
+        """
+        with self._db.transaction(durable=False) as db:
             for entry in entries:
                 db.execute(
                     "INSERT INTO memory_log VALUES (NULL,?,?,?,?,?,?,?)",
@@ -88,8 +91,8 @@ class Store:
                 )
 
     def agent_states(self, states: Mapping[str, tuple[str, str, float]]) -> None:
-        """State, activity and since when (seconds since the epoch) of each agent."""
-        with self._db.transaction() as db:
+        """State, activity and since when (seconds since the epoch) of each agent; not durable."""
+        with self._db.transaction(durable=False) as db:
             db.executemany(
                 "INSERT OR REPLACE INTO agents VALUES (?,?,?,?)",
                 [(agent, *state) for agent, state in states.items()],
