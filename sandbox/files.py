@@ -12,6 +12,8 @@ import stat
 from collections.abc import Generator
 from pathlib import Path
 
+from harness.sandbox.placing import clear
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -118,11 +120,33 @@ def write_beneath(
 
 
 def give_to(folder: Path, owner: Owner) -> None:
-    """Make `owner` the owner of a folder and all below it, following no link."""
+    """Make `owner` the owner of a folder and all below it, however deep, following no link."""
     os.chown(folder, *owner, follow_symlinks=False)
-    for _, folders, files, parent in os.fwalk(folder, follow_symlinks=False):
-        for name in (*folders, *files):
-            os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
+    here = os.open(folder, _FOLDER)
+    try:
+        pending = [_give_entries(here, owner)]
+        while pending[0] or len(pending) > 1:
+            deeper = bool(pending[-1])
+            following = os.open(pending[-1].pop() if deeper else "..", _FOLDER, dir_fd=here)
+            os.close(here)
+            here = following
+            if deeper:
+                pending.append(_give_entries(here, owner))
+            else:
+                pending.pop()
+    finally:
+        os.close(here)
+
+
+def _give_entries(parent: int, owner: Owner) -> list[str]:
+    """Make `owner` the owner of what lies in a folder; returns the folders of it."""
+    folders: list[str] = []
+    with os.scandir(parent) as entries:
+        for entry in entries:
+            os.chown(entry.name, *owner, dir_fd=parent, follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+    return folders
 
 
 def make_folders_beneath(root: Path, relative: str) -> None:
@@ -146,14 +170,13 @@ def make_folders_beneath(root: Path, relative: str) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder whose owner may have taken permissions from what is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        for _, folders, _, parent in os.fwalk(folder, follow_symlinks=False):
-            for name in folders:
-                with contextlib.suppress(OSError):
-                    _unlock(name, parent, 0o700)
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder, however deep, whatever the permissions of what is in it."""
+    with contextlib.suppress(OSError):
+        try:
+            shutil.rmtree(folder)
+        except (OSError, RecursionError):  # closed, or nested too deeply: slower, but it copes
+            clear(folder)
+            folder.rmdir()
 
 
 def _unlock(name: str, parent: int, mode: int) -> None:

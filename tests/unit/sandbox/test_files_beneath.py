@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.sandbox.files import open_beneath, read_beneath, remove_tree, write_beneath
+from harness.sandbox.files import (
+    give_to,
+    open_beneath,
+    read_beneath,
+    remove_tree,
+    write_beneath,
+)
 
 SEGMENTS = st.sampled_from(["a", "b", "..", ".", "", "link", "up", "loop", "fifo", "f"])
 PATHS = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join)
@@ -89,5 +95,25 @@ def test_a_folder_without_permissions_is_removed(tmp_path: Path) -> None:
     (root / "link").symlink_to(tmp_path)
     (root / "locked" / "inner").chmod(0)
     (root / "locked").chmod(0)
+    remove_tree(root)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trees_of_any_depth_are_given_away_and_removed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for side in ("a", "b"):
+        (root / side).mkdir(parents=True)
+        here = os.open(root / side, os.O_RDONLY)
+        for _ in range(2_000):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.symlink("/", "link", dir_fd=here)
+        owner = (4321, 4322) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+        give_to(root, owner)
+        status = os.stat("link", dir_fd=here, follow_symlinks=False)
+        os.close(here)
+        assert (status.st_uid, status.st_gid) == owner
     remove_tree(root)
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from harness.errors import SandboxUnavailableError, SubmissionRefusedError
 from harness.sandbox.base import MIB, ExecEnd, ExecResult
+from harness.sandbox.placing import clear
 from harness.sandbox.repository import Repository
 from harness.sandbox.scan import SubmissionRules, scan
 from harness.sandbox.tree import TreeFile
@@ -90,9 +91,10 @@ class FolderSandbox:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> FolderSandbox:
+def sandbox(tmp_path: Path) -> Iterator[FolderSandbox]:
     (tmp_path / "work").mkdir()
-    return FolderSandbox(tmp_path / "work")
+    yield FolderSandbox(tmp_path / "work")
+    clear(tmp_path / "work")  # pytest's own clean-up does not cope with every tree
 
 
 @pytest.fixture
