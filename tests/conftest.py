@@ -10,9 +10,15 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.config import SandboxConfig
+
+# No deadlines: how long an example takes is the machine's. More with HYPOTHESIS_PROFILE=thorough.
+settings.register_profile("dev", max_examples=25, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.clock import SystemClock
@@ -94,7 +94,6 @@ async def check(memory: Any, model: Model) -> None:
     assert stats["uses"] == model.uses
 
 
-@settings(max_examples=25, deadline=None)
 @given(operations)
 def test_the_memory_is_its_model(sequence: list[tuple[str, int]]) -> None:
     async def play(folder: str) -> None:

@@ -108,13 +108,13 @@ def test_the_words_alone_find_it_when_no_embedder_answers(bench: Bench) -> None:
     assert len(found) == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(), st.text('"*():^-+ANDORNOTEAR{}\x00\n' + "ab"), st.from_regex(r"\W+")))
 def test_no_text_is_a_syntax_error(bench: Bench, text: str) -> None:
     assert len(bench.titles(make_query(text))) <= 5
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(TEXTS.values())), st.integers(0, 12))
 def test_recall_repeats_itself(bench: Bench, text: str, limit: int) -> None:
     query = make_query(text, limit=limit)

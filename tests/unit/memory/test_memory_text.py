@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.memory.base import RecordKind
@@ -19,7 +19,6 @@ from harness.testing.memory import ANNEALING, make_record
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=200)
 
 
-@settings(max_examples=60)
 @given(ANY_TEXT, st.integers(0, 60))
 def test_clean_text_is_short_printable_and_stays_as_it_is(text: str, limit: int) -> None:
     cleaned = clean(text, limit=limit)

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.sandbox.files import (
@@ -35,7 +35,6 @@ def make_hostile(base: Path) -> Path:
     return root
 
 
-@settings(max_examples=50, deadline=None)
 @given(PATHS)
 def test_what_is_read_lies_inside(path: str) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -47,7 +46,6 @@ def test_what_is_read_lies_inside(path: str) -> None:
         assert data == b"inside"
 
 
-@settings(max_examples=50, deadline=None)
 @given(PATHS)
 def test_what_is_written_lies_inside(path: str) -> None:
     with tempfile.TemporaryDirectory() as name:

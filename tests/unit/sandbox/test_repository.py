@@ -66,7 +66,6 @@ def _commit(repository: Repository, data: bytes, *parents: CommitHash) -> Commit
 
 
 @given(files=TREES)
-@settings(deadline=None, max_examples=30)
 def test_files_come_back_as_they_went_in(shared: Repository, files: dict[str, TreeFile]) -> None:
     tree = shared.write_tree(files)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import SubmissionRefusedError
@@ -314,7 +314,6 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         min_size=1,
     )
 )
-@settings(deadline=None, max_examples=25)
 def test_scan_of_a_checkout_is_the_tree(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, TreeFile]
 ) -> None:

@@ -112,7 +112,6 @@ names = st.sampled_from(sorted(BUILT_IN))
 # Rewards
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=30))
 def test_a_better_score_never_gets_a_lower_rank_in_either_direction(values: list[float]) -> None:
     for direction in ("maximize", "minimize"):
@@ -194,7 +193,6 @@ def test_expansions_under_way_count_as_failures() -> None:
 # The front
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(scores, max_size=40), st.integers(1, 8), st.sampled_from(["maximize", "minimize"]))
 def test_the_front_holds_the_best_distinct_scores_in_order(
     values: list[float | None], capacity: int, direction: Direction
