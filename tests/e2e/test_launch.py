@@ -149,6 +149,7 @@ def test_launch_json_writes_nothing_but_records(cli: Cli) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_daemon_that_cannot_mount_our_folders(cli: Cli) -> None:
     (cli.folder / "harness.yaml").write_text(

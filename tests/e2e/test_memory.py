@@ -8,9 +8,9 @@ LAUNCH = ("launch", "circle_packing", "--agents", "2", "--sandbox", "process")
 
 
 def test_a_second_run_recalls_what_the_first_one_learnt(cli: Cli) -> None:
-    first = cli.launch(*LAUNCH, "--evals", "5", "--seed", "1")[-1]["run"]
-    second = cli.launch(*LAUNCH, "--evals", "5", "--seed", "2")[-1]["run"]
-    third = cli.launch(*LAUNCH, "--evals", "5", "--seed", "2", "--memory", "run")[-1]["run"]
+    first = cli.launch(*LAUNCH, "--evals", "4", "--seed", "1")[-1]["run"]
+    second = cli.launch(*LAUNCH, "--evals", "4", "--seed", "2")[-1]["run"]
+    third = cli.launch(*LAUNCH, "--evals", "3", "--seed", "2", "--memory", "run")[-1]["run"]
 
     listed = cli.json("memory", "list", "--limit", "100")["records"]
     assert {record["run"] for record in listed} == {first, second, third}
