@@ -90,6 +90,8 @@ def test_configuration_mistakes(cli: Cli) -> None:
     assert "progressive" in lines[-2]
     lines = _three_lines(cli("launch", "circle_packing", "--sandbox", "jail", code=2).stderr)
     assert "'jail'" in lines[-3]
+    lines = _three_lines(cli("launch", "circle_packing", "--budget-usd", "3", code=2).stderr)
+    assert "never ends" in lines[-3]
     cli.environment["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
     lines = _three_lines(
         cli("launch", "circle_packing", "--model", "mystery", "--budget-usd", "1", code=2).stderr

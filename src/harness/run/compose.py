@@ -51,6 +51,13 @@ def check_config(config: RunConfig) -> None:
             expected="the name of a model as the endpoint knows it",
             action="add --model NAME, or use --agent offline",
         )
+    ends = config.budget.evaluations is not None or config.budget.hours is not None
+    if config.agent_kind in PLAIN_AGENTS and not ends:
+        raise ConfigurationError(
+            "a budget of tokens or USD never ends a run of the offline agent: it calls no model",
+            expected="a budget of evaluations or hours",
+            action="add --evals or --hours, or name a --model",
+        )
     limited = config.budget.usd is not None and config.agent_kind not in PLAIN_AGENTS
     if limited and price_of(config.agent.model) is None:
         raise ConfigurationError(
