@@ -83,6 +83,7 @@ def test_a_wrong_endpoint_is_said(cli: Cli) -> None:
     assert cli.json("runs")["runs"] == [], "nothing was started"
 
 
+@pytest.mark.slow
 def test_a_money_budget_is_kept(cli: Cli, endpoint: ScriptedEndpoint) -> None:
     (cli.folder / "harness.yaml").write_text(
         "agent: {model: {price_input: 1.0, price_output: 2.0, max_output_tokens: 500}}\n",

@@ -2,11 +2,13 @@
 
 import shutil
 
+import pytest
 from tests.e2e.conftest import Cli
 
 LAUNCH = ("launch", "circle_packing", "--agents", "2", "--sandbox", "process")
 
 
+@pytest.mark.slow
 def test_a_second_run_recalls_what_the_first_one_learnt(cli: Cli) -> None:
     first = cli.launch(*LAUNCH, "--evals", "4", "--seed", "1")[-1]["run"]
     second = cli.launch(*LAUNCH, "--evals", "4", "--seed", "2")[-1]["run"]
