@@ -220,7 +220,10 @@ class SandboxProvider(Protocol):
 
     @property
     def owner(self) -> tuple[int, int] | None:
-        """uid and gid that own writable mounts' files on the host; None: the harness's own."""
+        """uid and gid that own the files of agents' workspaces; None: the harness's own.
+
+        Other sandboxes may have a uid of their own; `create` gives it their writable mounts.
+        """
         ...
 
     @property
@@ -240,7 +243,7 @@ class SandboxProvider(Protocol):
         ...
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        """Start a sandbox. Sources of writable mounts are given to `owner`.
+        """Start a sandbox. Sources of writable mounts are given to its uid.
 
         Raises:
             SandboxUnavailableError: When it cannot be started.

@@ -12,6 +12,7 @@ from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from harness.sandbox.base import Limits, Mount, SandboxSpec
+from harness.sandbox.files import Owner
 from harness.sandbox.interpreter import SYSTEM, Interpreter, closed_step
 
 USER_NAME = "agent"
@@ -64,6 +65,8 @@ class PrivateFolders:
     """The sandbox's own folders on the host, below one that `close` removes."""
 
     root: Path
+    owner: Owner | None = None
+    """uid and gid of the commands; None: our own."""
 
     @property
     def home(self) -> Path:

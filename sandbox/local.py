@@ -232,7 +232,7 @@ def make_private(spec: SandboxSpec, owner: Owner | None) -> PrivateFolders:
         SandboxUnavailableError: A mount's source is missing, or the disk refuses.
     """
     try:
-        private = PrivateFolders(Path(tempfile.mkdtemp(prefix=PREFIX)).resolve())
+        private = PrivateFolders(Path(tempfile.mkdtemp(prefix=PREFIX)).resolve(), owner)
     except OSError as error:
         raise SandboxUnavailableError(f"cannot make a temporary folder: {error}") from error
     try:

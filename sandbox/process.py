@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
+from harness.sandbox.files import Owner
 from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import (
     Layout,
@@ -26,7 +27,7 @@ from harness.sandbox.layout import (
 )
 from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request, View
-from harness.sandbox.uids import AGENT_UID
+from harness.sandbox.uids import AGENT_UID, own_uid
 
 _BY_NAMESPACES = (Guarantee.NETWORK, Guarantee.HOST_FILES, Guarantee.READ_ONLY, Guarantee.USER)
 
@@ -42,7 +43,7 @@ class ProcessProvider(LocalProvider):
         enforced, detail = WATCHED, "commands run under your own uid, with your network"
         if not refusal:
             enforced = (*WATCHED, *_BY_NAMESPACES)
-            detail = f"uid {AGENT_UID}, own mounts, no network; other processes can be seen"
+            detail = f"uids from {AGENT_UID}, own mounts, no network; other processes can be seen"
         elif self.owner is not None:
             detail = (
                 f"no namespaces ({refusal}): the host's files and network can be seen; commands "
@@ -58,9 +59,9 @@ class ProcessProvider(LocalProvider):
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         if not await self._namespaces_refused():
-            return await self._open(_with_namespaces, spec, self.owner)
+            return await self._open(_with_namespaces, spec, own_uid(spec.purpose))
         if self.owner is not None and _reachable(spec):
-            return await self._open(_with_uid, spec, self.owner)
+            return await self._open(_with_uid, spec, own_uid(spec.purpose))
         return await self._open(_plain, spec, None)
 
     async def _namespaces_refused(self) -> str:
@@ -83,7 +84,7 @@ def _plain(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]
 def _with_uid(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]:
     def prepare(argv: Sequence[str], env: dict[str, str], cwd: str, timeout_s: float) -> Request:
         request = make_request(spec, private, argv, env, cwd, timeout_s)
-        request["uid"] = request["gid"] = AGENT_UID
+        request["uid"], request["gid"] = _owner(private)
         return request
 
     return host_layout(spec, private), prepare
@@ -100,11 +101,16 @@ def _with_namespaces(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout
 
     def prepare(argv: Sequence[str], env: dict[str, str], cwd: str, timeout_s: float) -> Request:
         request = make_request(spec, private, argv, env, cwd, timeout_s)
-        request["uid"] = request["gid"] = AGENT_UID
+        request["uid"], request["gid"] = _owner(private)
         request["view"] = view
         return request
 
     return layout, prepare
+
+
+def _owner(private: PrivateFolders) -> Owner:
+    assert private.owner is not None, "only root's sandboxes change their uid"
+    return private.owner
 
 
 def _mount(step: Step) -> tuple[str | None, str, str]:

@@ -12,8 +12,10 @@ from harness.sandbox.base import (
     Capabilities,
     ExecEnd,
     Guarantee,
+    Mount,
     Sandbox,
     SandboxProvider,
+    SandboxSpec,
 )
 from harness.testing.sandbox.fixtures import (
     PATIENCE_S,
@@ -139,14 +141,21 @@ class RunningChecks(SandboxFixtures):
 
     async def test_what_a_command_writes_is_its_owners(
         self,
-        sandbox: Sandbox,
         provider: SandboxProvider,
         requires: Callable[[Guarantee], None],
         tmp_path: Path,
     ) -> None:
         requires(Guarantee.USER)
-        await sandbox.exec(["touch", "made.txt"], timeout_s=PATIENCE_S)
-        status = (tmp_path / "work" / "made.txt").stat()
+        folder = tmp_path / "agent"
+        folder.mkdir()
+        sandbox = await provider.create(
+            SandboxSpec(purpose="agent", mounts=(Mount(folder, "/work", read_only=False),))
+        )
+        try:
+            await sandbox.exec(["touch", "made.txt"], timeout_s=PATIENCE_S)
+        finally:
+            await sandbox.close()
+        status = (folder / "made.txt").stat()
         assert (status.st_uid, status.st_gid) == (provider.owner or (os.getuid(), os.getgid()))
 
     async def test_read_only_mounts_cannot_be_written(
