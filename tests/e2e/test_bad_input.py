@@ -90,6 +90,7 @@ def test_configuration_mistakes(cli: Cli) -> None:
     assert "progressive" in lines[-2]
     lines = _three_lines(cli("launch", "circle_packing", "--sandbox", "jail", code=2).stderr)
     assert "'jail'" in lines[-3]
+    assert "'budget.hours'" in cli("launch", "circle_packing", "--hours", "inf", code=2).stderr
     lines = _three_lines(cli("launch", "circle_packing", "--budget-usd", "3", code=2).stderr)
     assert "never ends" in lines[-3]
     cli.environment["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
@@ -154,6 +155,11 @@ def _output_name(cli: Cli) -> str:
 def test_a_damaged_store_is_said_and_not_touched(cli: Cli) -> None:
     run = cli.launch("launch", "circle_packing", "--agents", "1", "--evals", "2", *PROCESS)[-1]
     database = cli.folder / "runs" / run["run"] / "run.db"
+    config = database.with_name("config.json")
+    whole = config.read_bytes()
+    config.write_bytes(whole[:100])
+    assert "config.json cannot be read" in cli("status", run["run"], code=1).stderr
+    config.write_bytes(whole)
     with sqlite3.connect(database) as db:
         db.execute("PRAGMA user_version = 99")
     said = cli("status", run["run"], code=1).stderr

@@ -66,8 +66,10 @@ def test_control_c_drains_once_and_stops_at_once_the_second_time(cli: Cli) -> No
 def test_a_run_is_run_by_one_process_only(cli: Cli) -> None:
     process = cli.start(*LAUNCH, "--evals", "5000", "--json")
     run = _wait_for_evaluations(cli, 2)["run"]
-    refused = cli("resume", run, "--evals", "+5", code=1)
+    before = cli.json("status", run)["budget"]
+    refused = cli("resume", run, "--evals", "+5", code=2)
     assert f"being run by process {process.pid}" in refused.stderr
+    assert cli.json("status", run)["budget"] == before
     cli("stop", run)
     _end(process)
 
@@ -84,4 +86,15 @@ def test_a_spent_budget_is_said_before_anything_starts(cli: Cli) -> None:
     refused = cli("resume", run, code=2)
     assert "has used its budget up: 3 of 3 evaluations" in refused.stderr
     assert f"harness resume {run} --evals +3" in refused.stderr
+    cli("resume", run, "--evals", "2", code=2)
+    assert cli.json("status", run)["budget"]["evaluations"] == 3, "a refused resume changes nothing"
     assert cli.json("attempts", run) == before
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(cli: Cli) -> None:
+    process = cli.start(*LAUNCH, "--evals", "12", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["type"] == "launch"
+    process.stdout.close()
+    assert process.wait(PATIENCE_S) == 0
+    assert cli.json("status")["evaluations"] == 12

@@ -3,12 +3,11 @@
 import asyncio
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from harness.cli.output import JsonFlag, RunsDir, print_json
+from harness.cli.output import JsonFlag, RunsDir, print_json, runs_folder
 from harness.errors import HarnessError
 from harness.events import SCHEMA_VERSION
 from harness.run.control import send
@@ -17,9 +16,9 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.providers import BUILT_IN, open_provider
 
 
-def stop(run: str = "latest", *, runs_dir: RunsDir = "runs", json: JsonFlag = False) -> None:
+def stop(run: str = "latest", *, runs_dir: RunsDir = None, json: JsonFlag = False) -> None:
     """End a live run: nothing new starts, what is in flight is judged, everything is saved."""
-    folder = find_run(run, Path(runs_dir))
+    folder = find_run(run, runs_folder(runs_dir))
     answer = send(folder, "stop")
     if json:
         print_json({"schema_version": SCHEMA_VERSION, "run": folder.id, "answer": answer})
@@ -30,14 +29,14 @@ def stop(run: str = "latest", *, runs_dir: RunsDir = "runs", json: JsonFlag = Fa
 def clean(
     *,
     run: Annotated[str | None, Parameter(help="Only what this run left.")] = None,
-    runs_dir: RunsDir = "runs",
+    runs_dir: RunsDir = None,
     json: JsonFlag = False,
 ) -> None:
     """Remove containers, temporary folders and scratch files of runs that are dead.
 
     Runs themselves, their attempts and the memory stay.
     """
-    folders = [find_run(run, Path(runs_dir))] if run else all_runs(Path(runs_dir))
+    folders = [find_run(run, runs_folder(runs_dir))] if run else all_runs(runs_folder(runs_dir))
     scratch = 0
     for folder in folders:
         if live_process(folder) is None and folder.scratch.is_dir():

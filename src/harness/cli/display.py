@@ -12,6 +12,7 @@ from harness.cli.output import duration, format_score, money, print_record, say
 from harness.clock import isoformat
 from harness.events import SCHEMA_VERSION
 from harness.run.budget import format_budget
+from harness.run.config import RunConfig
 from harness.run.orchestrator import Outcome, Run
 from harness.run.views import attempt_document
 
@@ -59,10 +60,13 @@ class SilentDisplay:
 class JsonDisplay(SilentDisplay):
     """JSON Lines: a `launch` record, one `attempt` record a verdict, a `done` record last."""
 
+    def __init__(self) -> None:
+        self._read = True
+
     def started(self, run: Run) -> None:
         core = run.core
         self._run = core.folder.id
-        print_record(
+        self._print(
             {
                 "schema_version": SCHEMA_VERSION,
                 "type": "launch",
@@ -79,10 +83,19 @@ class JsonDisplay(SilentDisplay):
 
     def judged(self, attempt: Attempt) -> None:
         record = {"schema_version": SCHEMA_VERSION, "type": "attempt", "run": self._run}
-        print_record(record | attempt_document(attempt))
+        self._print(record | attempt_document(attempt))
 
     def ended(self, outcome: Outcome) -> None:
-        print_record(done_record(self._run, outcome))
+        self._print(done_record(self._run, outcome))
+
+    def _print(self, record: dict[str, object]) -> None:
+        """A reader that went away (`| head`) does not end the run."""
+        if self._read:
+            try:
+                print_record(record)
+            except BrokenPipeError:
+                self._read = False
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class PlainDisplay(SilentDisplay):
@@ -160,14 +173,29 @@ def summary(run: Run, outcome: Outcome) -> str:
     folder = core.folder
     name = folder.id if folder.path.parent == Path("runs").absolute() else str(folder.path)
     shown = best.id if best is not None else "0"
+    dropped = sum(attempt.verdict is None for attempt in core.graph if not attempt.duplicate_of)
+    if dropped:
+        lines.append(f"{dropped} evaluations were dropped; resume makes up for them")
     lines += [
         f"run    {folder.path}",
         "next:",
         f"  harness report {name}",
         f"  harness show {name} {shown} --diff",
-        f"  harness resume {name} --evals +{max(50, outcome.evaluations)}",
+        f"  harness resume {name}{_extension(outcome, core.config)}",
     ]
     return "\n".join(lines)
+
+
+def _extension(outcome: Outcome, config: RunConfig) -> str:
+    """What would make a resume of a run that ended for its budget worth while."""
+    budget = config.budget
+    flags = {
+        "evaluations": f" --evals +{max(50, outcome.evaluations)}",
+        "hours": f" --hours +{budget.hours or 1:g}",
+        "tokens": f" --tokens +{budget.tokens or 1}",
+        "usd": f" --budget-usd +{budget.usd or 1:g}",
+    }
+    return flags.get(outcome.reason, "")
 
 
 def _gain(outcome: Outcome) -> str:

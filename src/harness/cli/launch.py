@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,15 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from harness.cli.display import Display, DisplayName, make_display
-from harness.cli.output import RunsDir, say
+from harness.cli.output import RunsDir, runs_folder, say
 from harness.clock import SystemClock
-from harness.errors import HarnessError, ModelRefusedError, UserError
+from harness.errors import HarnessError, ModelRefusedError, StoreError, UserError
 from harness.run.budget import format_budget
 from harness.run.compose import check_config, open_run
 from harness.run.config import BudgetConfig, RunConfig, load_config, read_saved
-from harness.run.folder import RunFolder, find_run
+from harness.run.folder import RunFolder, find_run, live_process
 from harness.run.orchestrator import Outcome, Run
-from harness.run.prepare import create_folder, extend_budget, saved_task, task_budget
+from harness.run.prepare import create_folder, extended, saved_task, task_budget
 from harness.run.views import read_run
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
@@ -28,7 +29,7 @@ JsonLines = Annotated[
     bool,
     Parameter(name="--json", negative=(), help="JSON Lines on stdout: launch, attempts, done."),
 ]
-GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopped"})
+GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopped", "exhausted"})
 DISPLAY_TICK_S = 0.25
 
 
@@ -124,7 +125,7 @@ def resume(
     hours: str | None = None,
     tokens: str | None = None,
     budget_usd: str | None = None,
-    runs_dir: RunsDir = "runs",
+    runs_dir: RunsDir = None,
     display: DisplayName = "auto",
     json: JsonLines = False,
 ) -> int:
@@ -145,9 +146,16 @@ def resume(
     display
         auto, live, plain, json or none.
     """
-    folder = find_run(run, Path(runs_dir))
+    folder = find_run(run, runs_folder(runs_dir))
     clock = SystemClock()
-    old = read_saved(folder.config).budget
+    if (pid := live_process(folder)) is not None:
+        raise UserError(
+            f"run {folder.id} is being run by process {pid}",
+            expected="a run that has ended or was killed",
+            action=f"harness status {folder.id}, or harness stop {folder.id}",
+        )
+    saved = read_saved(folder.config)
+    old = saved.budget
     extension = BudgetConfig(
         evaluations=_whole(_total("--evals", evals, old.evaluations)),
         hours=_total("--hours", hours, old.hours),
@@ -155,7 +163,7 @@ def resume(
         usd=_total("--budget-usd", budget_usd, old.usd),
     )
     task = saved_task(folder, clock)
-    settings = extend_budget(folder, extension, clock)
+    settings = extended(saved, extension)
     _refuse_spent(folder, settings)
     check_config(settings)
     screen = make_display("json" if json else display)
@@ -208,6 +216,12 @@ async def _session(folder: RunFolder, task: Task, config: RunConfig, screen: Dis
         ticking = asyncio.create_task(_tick(screen))
         try:
             outcome = await run.execute()
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StoreError(
+                f"run {folder.id} cannot be written: {error}\n"
+                f"  expected: space and write access in {folder.path}\n"
+                f"  to do:    see to that, then: harness resume {folder.path}"
+            ) from error
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)

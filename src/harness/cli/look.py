@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from harness.attempt import Attempt, Status
 from harness.cli.output import (
@@ -16,6 +16,7 @@ from harness.cli.output import (
     print_json,
     print_record,
     print_table,
+    runs_folder,
 )
 from harness.events import SCHEMA_VERSION
 from harness.run.budget import format_budget
@@ -41,11 +42,11 @@ def status(
     run: RunReference = "latest",
     *,
     watch: Annotated[bool, Parameter(negative=(), help="Repeat until the run ends.")] = False,
-    runs_dir: RunsDir = "runs",
+    runs_dir: RunsDir = None,
     json: JsonFlag = False,
 ) -> None:
     """What a run and its agents are doing."""
-    folder = find_run(run, Path(runs_dir))
+    folder = find_run(run, runs_folder(runs_dir))
     while True:
         view = read_run(folder)
         if json:
@@ -83,14 +84,14 @@ def _print_status(view: RunView) -> None:
         print_table(("agent", "state", "for", "attempts", "doing"), rows)
 
 
-def runs(*, runs_dir: RunsDir = "runs", json: JsonFlag = False) -> None:
+def runs(*, runs_dir: RunsDir = None, json: JsonFlag = False) -> None:
     """All runs in a folder, oldest first."""
-    document = runs_document(Path(runs_dir))
+    document = runs_document(runs_folder(runs_dir))
     if json:
         print_json(document)
         return
     if not document["runs"]:
-        print(f"no runs in {runs_dir}; start one: harness launch circle_packing")
+        print(f"no runs in {runs_folder(runs_dir)}; start one: harness launch circle_packing")
         return
     print_table(
         ("run", "state", "evaluations", "best", "wall"),
@@ -111,21 +112,24 @@ def attempts(
     run: RunReference = "latest",
     *,
     best: Annotated[bool, Parameter(negative=(), help="Best first.")] = False,
-    limit: Annotated[int | None, Parameter(help="So many lines; by default all.")] = None,
-    runs_dir: RunsDir = "runs",
+    limit: Annotated[
+        int | None,
+        Parameter(help="So many; by default all.", validator=validators.Number(gte=1)),
+    ] = None,
+    runs_dir: RunsDir = None,
     json: JsonFlag = False,
 ) -> None:
     """The attempts of a run, the seed first."""
-    view = read_run(find_run(run, Path(runs_dir)))
-    if json:
-        print_json(attempts_document(view))
-        return
+    view = read_run(find_run(run, runs_folder(runs_dir)))
     found = list(view.attempts)
     if best:
         sign = 1 if view.minimize else -1
         found = [a for a in found if a.score is not None]
         found.sort(key=lambda a: (sign * (a.score or 0.0), int(a.id)))
     shown = found if limit is None else found[:limit]
+    if json:
+        print_json(attempts_document(view, shown))
+        return
     print_table(
         ("id", "status", "score", "agent", "operator", "parent", "refs", "title"),
         [
@@ -151,11 +155,11 @@ def show(
     attempt: Annotated[str, Parameter(help="Number of the attempt, or its commit.")],
     *,
     diff: Annotated[bool, Parameter(negative=(), help="The change against its parent.")] = False,
-    runs_dir: RunsDir = "runs",
+    runs_dir: RunsDir = None,
     json: JsonFlag = False,
 ) -> None:
     """One attempt: verdict, metrics, feedback, files, diff."""
-    view = read_run(find_run(run, Path(runs_dir)))
+    view = read_run(find_run(run, runs_folder(runs_dir)))
     found = view.attempt(attempt)
     repository = Repository.open(view.folder.repository)
     try:
@@ -203,10 +207,10 @@ def _print_attempt(attempt: Attempt, files: list[str]) -> None:
 
 
 def graph(
-    run: RunReference = "latest", *, runs_dir: RunsDir = "runs", json: JsonFlag = False
+    run: RunReference = "latest", *, runs_dir: RunsDir = None, json: JsonFlag = False
 ) -> None:
     """The tree of attempts along parent edges; references in brackets."""
-    view = read_run(find_run(run, Path(runs_dir)))
+    view = read_run(find_run(run, runs_folder(runs_dir)))
     if json:
         print_json(graph_document(view))
         return
@@ -228,11 +232,11 @@ def report(
     run: RunReference = "latest",
     *,
     out: Annotated[Path | None, Parameter(help="Write to this file.")] = None,
-    runs_dir: RunsDir = "runs",
+    runs_dir: RunsDir = None,
     json: JsonFlag = False,
 ) -> None:
     """A run in Markdown: curve, best diff, budget use, operators, failures."""
-    view = read_run(find_run(run, Path(runs_dir)), events=True)
+    view = read_run(find_run(run, runs_folder(runs_dir)), events=True)
     text = render_report(view)
     if json:
         print_json({"schema_version": SCHEMA_VERSION, "run": view.folder.id, "markdown": text})

@@ -74,8 +74,9 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         result = app(arguments)
     except cyclopts.CycloptsError as error:
+        known = arguments[0] in [entry.name for entry in all_commands()]
         print(f"error: {_one_line(error)}", file=sys.stderr)
-        print(f"  to do:    harness {arguments[0]} --help", file=sys.stderr)
+        print(f"  to do:    harness{f' {arguments[0]}' if known else ''} --help", file=sys.stderr)
         return EXIT_USER
     return result if isinstance(result, int) else 0
 

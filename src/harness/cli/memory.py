@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
-from harness.cli.output import JsonFlag, RunsDir, format_score, print_json, print_table, say
+from harness.cli.output import (
+    JsonFlag,
+    RunsDir,
+    format_score,
+    print_json,
+    print_table,
+    runs_folder,
+    say,
+)
 from harness.clock import SystemClock, isoformat
 from harness.errors import UserError
 from harness.events import SCHEMA_VERSION
@@ -156,7 +164,7 @@ def log(
     *,
     attempt: str | None = None,
     limit: Limit = 1000,
-    runs_dir: RunsDir = "runs",
+    runs_dir: RunsDir = None,
     path: Folder = None,
     json: JsonFlag = False,
 ) -> None:
@@ -173,7 +181,7 @@ def log(
     entries = (
         _shared_log(attempt, limit, path)
         if run is None
-        else _run_log(run, attempt, Path(runs_dir))[-limit:]
+        else _run_log(run, attempt, runs_folder(runs_dir))[-limit:]
     )
     if json:
         _document(entries=[_entry(entry) for entry in entries])

@@ -3,14 +3,22 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from harness.run.config import load_config
+
 JsonFlag = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON document.")]
 RunsDir = Annotated[
-    str, Parameter(name="--runs-dir", env_var="HARNESS_RUNS_DIR", help="Folder of the runs.")
+    str | None, Parameter(name="--runs-dir", help="Folder of the runs; by default the configured.")
 ]
+
+
+def runs_folder(given: str | None) -> Path:
+    """The folder a flag names, else the configured one, where `launch` puts runs as well."""
+    return Path(given or load_config({}).runs_dir).expanduser()
 
 
 def print_json(document: Any) -> None:

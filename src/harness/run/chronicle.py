@@ -82,7 +82,7 @@ class Chronicle:
         record = self._attempt_record(attempt)
         await self._memory.write(record)
         entries = [_written(record, attempt.id)]
-        shown = self._shown.get(attempt.directive or 0, ())
+        shown = self._shown_before(attempt)
         if shown:
             await self._memory.credit(
                 self._core.folder.id, attempt.agent, attempt.id, record.outcome, shown
@@ -94,6 +94,13 @@ class Chronicle:
                 )
             )
         self._core.store.memory_log(*entries)
+
+    def _shown_before(self, attempt: Attempt) -> tuple[RecordId, ...]:
+        number = attempt.directive or 0
+        if number not in self._shown:  # given before a resume
+            records = self._core.store.directives.recalled(number)
+            self._shown[number] = tuple(RecordId(record) for record in records)
+        return self._shown[number]
 
     async def close(self) -> None:
         """Let the memory go."""

@@ -15,10 +15,11 @@ from harness.evaluators.answer import AnswerEvaluator
 from harness.evaluators.open import prepare_environment
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.produce import remove_folder
+from harness.events import EventKind
 from harness.memory.open import open_memory
 from harness.run.budget import Budget
 from harness.run.chronicle import Chronicle
-from harness.run.config import RunConfig
+from harness.run.config import RunConfig, read_saved, save_config
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.run.folder import RunFolder, RunLock
@@ -120,6 +121,9 @@ async def open_run(
         stack.callback(repository.close)
         store = Store.open(folder.path, clock)
         stack.callback(store.close)
+        if config != read_saved(folder.config):
+            save_config(config, folder.config)
+            store.event(EventKind.BUDGET_EXTENDED, **config.budget.model_dump(exclude_none=True))
         core = _core(folder, task, config, clock, store)(
             repository=repository,
             provider=provider,

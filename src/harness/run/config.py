@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.agents.base import AgentConfig
 from harness.agents.heartbeats.base import HeartbeatRule
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, StoreError
 from harness.memory.base import MemoryConfig
 from harness.sandbox.config import SandboxConfig
 from harness.search.config import SearchConfig
@@ -39,7 +39,7 @@ RESERVED_ENVIRONMENT = frozenset(
 class BudgetConfig(BaseModel):
     """The first limit that is reached ends the run; all None: the task's own budget."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     evaluations: int | None = Field(default=None, ge=1)
     """Evaluations, the seed's included; duplicates and failures of the evaluator do not count."""
@@ -67,7 +67,7 @@ class EvaluatorConfig(BaseModel):
 class RunConfig(BaseModel):
     """Everything about a run that is not the task."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     agents: int = Field(default=4, ge=1, le=1024)
     """Number of agents."""
@@ -125,13 +125,25 @@ def load_config(
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write the resolved configuration as JSON."""
-    path.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    """Write the resolved configuration as JSON; a kill leaves the old one or the new one."""
+    new = path.with_suffix(".new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(config.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
 
 
 def read_saved(path: Path) -> RunConfig:
-    """The configuration a run was launched with."""
-    return _validate(json.loads(path.read_text(encoding="utf-8")), str(path))
+    """The configuration a run was launched with.
+
+    Raises:
+        StoreError: Missing or damaged.
+    """
+    try:
+        return _validate(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
 
 
 def _validate(values: Mapping[str, Any], source: str) -> RunConfig:
@@ -158,7 +170,14 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in RESERVED_ENVIRONMENT:
             keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-            _merge(merged, _nested(keys, yaml.safe_load(value)))
+            try:
+                _merge(merged, _nested(keys, yaml.safe_load(value)))
+            except yaml.YAMLError as error:
+                raise ConfigurationError(
+                    f"the environment: {name} is {value!r}",
+                    expected="a YAML value: a number, a word, a list",
+                    action=f"correct or unset {name}",
+                ) from error
     return merged
 
 

@@ -154,14 +154,14 @@ class RunContext:
             raise BudgetExhaustedError(f"the run is ending ({self._core.ending.reason})")
         self.say("submitting")
         await self._core.budget.admit()
-        admitted = True
+        started = False
         try:
+            if self._core.ending:  # it may have begun while this waited for its turn
+                raise BudgetExhaustedError(f"the run is ending ({self._core.ending.reason})")
             attempt = await self._record(title, key, dict(detail or {}))
-            if attempt.status is not Status.DUPLICATE:
-                self._evaluations.start(attempt)
-                admitted = False
+            started = attempt.status is not Status.DUPLICATE
         finally:
-            if admitted:
+            if not started:
                 await self._core.budget.settle(charged=False)
         self.say("waiting for the verdict")
         return await self._answer(attempt.id)
@@ -200,7 +200,12 @@ class RunContext:
             key=key,
         )
         core.graph.put(attempt)
-        core.repository.set_ref(f"refs/attempts/{attempt.id}", commit)
+        # From here on the attempt is in the store: whoever asks for its verdict must get one.
+        if attempt.status is Status.DUPLICATE:
+            core.repeated()
+        else:
+            self._evaluations.start(attempt)
+        core.set_ref(f"refs/attempts/{attempt.id}", commit)
         return attempt
 
     async def _answer(self, attempt: AttemptId) -> Submitted:

@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar
 
 from harness.attempt import Attempt
 from harness.clock import Clock
-from harness.ids import AgentId, AttemptId
+from harness.events import EventKind
+from harness.ids import AgentId, AttemptId, CommitHash
 from harness.run.budget import Budget
 from harness.run.config import RunConfig
 from harness.run.folder import RunFolder
@@ -23,6 +24,9 @@ from harness.sandbox.repository import Repository
 from harness.search.base import SearchPolicy
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
+
+DUPLICATES_PER_AGENT = 25
+"""So many duplicates in a row for each agent end the run: the proposers are exhausted."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,10 +107,25 @@ class Core:
     """The base of each agent's open directive."""
     directives: int = 0
     """Directives given so far; one that a kill kept from being opened is given again."""
+    duplicates: int = 0
+    """Duplicates since the last new tree, all agents together."""
     agents: dict[AgentId, AgentState] = field(default_factory=dict[AgentId, AgentState])
     listeners: list[Callable[[Attempt], None]] = field(
         default_factory=list[Callable[[Attempt], None]]
     )
+
+    def set_ref(self, name: str, commit: CommitHash) -> None:
+        """Best effort: refs are for people, and a resume sets them again."""
+        try:
+            self.repository.set_ref(name, commit)
+        except OSError as error:
+            self.store.event(EventKind.WARNING, text=f"{name} is not set: {error}")
+
+    def repeated(self) -> None:
+        """A submission was a duplicate; so many in a row mean that nothing new is proposed."""
+        self.duplicates += 1
+        if self.duplicates >= DUPLICATES_PER_AGENT * self.config.agents:
+            self.ending.request("exhausted")
 
     def next_directive(self) -> int:
         """Number of the next directive, from 1."""

@@ -67,8 +67,12 @@ class Database:
 
     def close(self) -> None:
         """Fold the write-ahead log into the database, so that a copy needs one file."""
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:
+            pass  # a full disk: nothing is lost, the log stays beside the database
+        finally:
+            self._connection.close()
 
     def now(self) -> float:
         """Seconds since the epoch."""

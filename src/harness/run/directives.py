@@ -78,3 +78,10 @@ class DirectiveTable:
             )
             for row in found
         ]
+
+    def recalled(self, number: int) -> tuple[str, ...]:
+        """The memory records that were shown with a directive; none of an unknown one."""
+        row = self._db.read(
+            "SELECT recalled FROM directives WHERE number = ?", (number,)
+        ).fetchone()
+        return tuple(json.loads(row["recalled"])) if row is not None else ()

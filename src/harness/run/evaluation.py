@@ -34,6 +34,7 @@ class Evaluations:
         """Put a queued attempt, admitted by the budget, on its way."""
         task = asyncio.create_task(self._evaluate(attempt), name=f"evaluate-{attempt.id}")
         self._running[attempt.id] = task
+        self._core.duplicates = 0
         task.add_done_callback(lambda done: self._done(attempt.id, done))
 
     async def verdict_of(self, attempt: AttemptId) -> Attempt:
@@ -82,15 +83,22 @@ class Evaluations:
             core.graph.put(judged)
             core.standings.observe(judged)
             core.policy.observe(judged)
-            await self._chronicle.finished(judged)
+            await self._remember(judged)
             self._pulse.after(judged)
             if core.graph.best is judged:
-                core.repository.set_ref(MAIN, judged.commit)
+                core.set_ref(MAIN, judged.commit)
             await core.budget.settle(charged=verdict.charged)
         self._check_end(judged)
         for listener in core.listeners:
             listener(judged)
         return judged
+
+    async def _remember(self, judged: Attempt) -> None:
+        try:
+            await self._chronicle.finished(judged)
+        except Exception as error:  # supervision: the shared memory is others' too; a resume
+            # writes what is missing in it
+            self._core.store.event(EventKind.WARNING, text=f"not remembered: {error}")
 
     def _check_end(self, judged: Attempt) -> None:
         core = self._core

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.agents.base import Agent, NeedsEndpoint
 from harness.attempt import Attempt, Operator, Status
-from harness.errors import ModelUnavailableError, UserError
+from harness.errors import ModelRefusedError, ModelUnavailableError, UserError
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId
@@ -76,6 +76,7 @@ class Run:
         """
         core = self.core
         ticker = asyncio.create_task(self._tick(), name="ticker")
+        ticker.add_done_callback(self._ticker_ended)
         try:
             await self._check_agent()
             await self._seed()
@@ -83,6 +84,9 @@ class Run:
             if (spent := core.budget.spent()) is not None:
                 core.ending.request(spent)
             await self._work()
+        except asyncio.CancelledError:
+            if not self._aborted:  # else an evaluation was waited for that `abort` dropped
+                raise
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
@@ -90,13 +94,21 @@ class Run:
             self._write_state(final=True)
         return self._outcome()
 
+    def _ticker_ended(self, ticker: asyncio.Task[None]) -> None:
+        """Without it nobody obeys commands or keeps the time: the run must not go on unnoticed."""
+        if not ticker.cancelled() and (error := ticker.exception()) is not None:
+            self.core.ending.request("error", error)
+
     async def _check_agent(self) -> None:
         agent = self._make_agent()
         if isinstance(agent, NeedsEndpoint):
             try:
                 await agent.check()
-            except ModelUnavailableError as error:
-                raise unreachable(error) from error
+            except (ModelUnavailableError, ModelRefusedError) as error:
+                self.core.ending.request("refused", error)
+                if isinstance(error, ModelUnavailableError):
+                    raise unreachable(error) from error
+                raise
 
     async def _seed(self) -> None:
         """Attempt 0: recorded once, evaluated first, counted."""

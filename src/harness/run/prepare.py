@@ -10,7 +10,7 @@ from harness.clock import Clock
 from harness.errors import ConfigurationError, UserError
 from harness.events import EventKind
 from harness.memory.folder import refuse_network
-from harness.run.config import BudgetConfig, RunConfig, read_saved, save_config
+from harness.run.config import BudgetConfig, RunConfig, save_config
 from harness.run.folder import RunFolder
 from harness.run.store import Store
 from harness.sandbox.repository import Repository
@@ -74,22 +74,10 @@ def _copy_task(task: Task, folder: RunFolder) -> None:
             shutil.copytree(part, folder.task / name, ignore=ignored)
 
 
-def extend_budget(folder: RunFolder, extension: BudgetConfig, clock: Clock) -> RunConfig:
-    """Give a run new limits (totals, not additions) where `extension` names them.
-
-    Raises:
-        UserError: A limit that is used up already.
-    """
-    config = read_saved(folder.config)
+def extended(config: RunConfig, extension: BudgetConfig) -> RunConfig:
+    """`config` with new limits (totals, not additions) where `extension` names them."""
     given = extension.model_dump(exclude_none=True)
-    if not given:
-        return config
-    config = config.model_copy(update={"budget": config.budget.model_copy(update=given)})
-    save_config(config, folder.config)
-    store = Store.open(folder.path, clock)
-    store.event(EventKind.BUDGET_EXTENDED, **given)
-    store.close()
-    return config
+    return config.model_copy(update={"budget": config.budget.model_copy(update=given)})
 
 
 def saved_task(folder: RunFolder, clock: Clock) -> Task:

@@ -10,6 +10,7 @@ from harness.errors import (
     InfrastructureError,
     ModelRefusedError,
     ModelUnavailableError,
+    SandboxUnavailableError,
     UserError,
 )
 from harness.evaluators.submission import submission_rules
@@ -27,7 +28,10 @@ BACKOFF_S = (1.0, 5.0)
 """Pause before each restart."""
 
 OUTAGE_PAUSE_S = 15.0
-"""Pause of an agent whose model endpoint stopped answering."""
+"""Pause of an agent whose model endpoint or sandbox provider stopped answering."""
+
+HEALTHY_S = 600.0
+"""An agent that lived so long before a crash is not in a loop of crashes."""
 
 CRASHED = "crashed"
 
@@ -54,12 +58,18 @@ class Supervisor:
         core = self._core
         crashes = 0
         while not core.ending:
+            born = core.clock.monotonic()
             try:
                 await self._life(agent)
             except BudgetExhaustedError as error:
                 core.ending.request(error.budget)
                 core.say(agent, "ended", str(error))
                 return
+            except SandboxUnavailableError as error:
+                # The daemon restarts, the machine is short of memory: neither is the agent's fault.
+                self._report(agent, crashes, error)
+                core.say(agent, "paused", str(error))
+                await asyncio.sleep(OUTAGE_PAUSE_S)
             except ModelUnavailableError as error:
                 if core.budget.tokens == 0:
                     self._refuse(agent, unreachable(error))
@@ -71,7 +81,8 @@ class Supervisor:
                 self._refuse(agent, error)
                 return
             except Exception as error:  # supervision: whatever an agent raises, the run goes on
-                crashes += 1
+                healthy = core.clock.monotonic() - born > HEALTHY_S
+                crashes = 1 if healthy else crashes + 1
                 self.error = error
                 self._report(agent, crashes, error)
                 if crashes == MAX_CRASHES or _deliberate(error):
@@ -133,9 +144,7 @@ class Supervisor:
     def _report(self, agent: AgentId, crash: int, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
         self._core.say(agent, "restarting", text)
-        self._core.store.event(
-            EventKind.WARNING, agent=agent, text=f"crash {crash} of {MAX_CRASHES}: {text}"
-        )
+        self._core.store.event(EventKind.WARNING, agent=agent, crashes=crash, text=text)
 
 
 def unreachable(error: ModelUnavailableError) -> UserError:

@@ -1,7 +1,7 @@
 """What can be read of a run, as objects and as the JSON documents of the command line."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,12 +168,12 @@ def attempt_document(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def attempts_document(view: RunView) -> dict[str, Any]:
-    """`harness attempts RUN --json`."""
+def attempts_document(view: RunView, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """`harness attempts RUN --json`; all attempts in order, unless fewer were asked for."""
     return {
         "schema_version": SCHEMA_VERSION,
         "run": view.folder.id,
-        "attempts": [attempt_document(attempt) for attempt in view.attempts],
+        "attempts": [attempt_document(attempt) for attempt in attempts],
     }
 
 
