@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -88,7 +88,7 @@ class JsonDisplay(SilentDisplay):
     def ended(self, outcome: Outcome) -> None:
         self._print(done_record(self._run, outcome))
 
-    def _print(self, record: dict[str, object]) -> None:
+    def _print(self, record: Mapping[str, object]) -> None:
         """A reader that went away (`| head`) does not end the run."""
         if self._read:
             try:
