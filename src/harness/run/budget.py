@@ -53,12 +53,12 @@ class Budget:
 
     @property
     def wall_s(self) -> float:
-        """Seconds of this session and the earlier ones."""
+        """Seconds of all launches and resumes of the run together."""
         return self._wall_before_s + self.session_s
 
     @property
     def session_s(self) -> float:
-        """Seconds of this session."""
+        """Seconds since the launch or the last resume."""
         return self._clock.monotonic() - self._started
 
     def spent(self) -> str | None:
