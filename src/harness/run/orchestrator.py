@@ -142,7 +142,13 @@ class Run:
         # Of a traceback, the line that says what happened; the whole is in `task check`.
         said = (detail or seed.verdict.feedback).strip().rpartition("\n")[2].strip()
         self.core.ending.request("seed")
-        if seed.status in (Status.EVALUATOR_ERROR, Status.SANDBOX_LOST):
+        if seed.status is Status.SANDBOX_LOST:
+            raise UserError(
+                f"the sandbox {self.core.capabilities.name!r} fails on the seed: {said}",
+                expected="a sandbox that starts with the task's image and limits",
+                action="harness doctor; check 'environment' and 'limits' in task.yaml",
+            )
+        if seed.status is Status.EVALUATOR_ERROR:
             raise UserError(
                 f"the evaluator of task {self.core.task.name!r} fails on the seed: {said}",
                 expected="a judge that answers for the task's own seed",
