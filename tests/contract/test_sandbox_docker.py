@@ -23,7 +23,8 @@ from harness.sandbox.tree import TreeFile
 from harness.sandbox.workspace import Workspace
 from harness.testing.sandbox import OpenSandbox, SandboxContract
 
-pytestmark = pytest.mark.docker
+# A container for each check: about a minute together.
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 PATIENCE_S = 60.0
 SMALL = Limits(memory_bytes=192 * MIB, pids=48, disk_bytes=16 * MIB, inodes=400)
