@@ -5,56 +5,34 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from harness.agents.config import AgentConfig, ModelConfig
 from harness.agents.heartbeats.base import Intervention
 from harness.attempt import Attempt, Direction, Verdict
 from harness.ids import AgentId, AttemptId
-from harness.memory.base import Recalled
-from harness.sandbox.base import Sandbox
+from harness.memory.base import MemoryRecord, Recalled
+from harness.sandbox.base import ExecResult, Sandbox
 from harness.search.base import Directive
 from harness.search.graph import AttemptGraph
 
+if TYPE_CHECKING:  # loads the HTTP client, which agents without a model do not need
+    from harness.agents.endpoints import EndpointPool
 
-class ModelConfig(BaseModel):
-    """The model endpoint of the `llm` agent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str | None = None
-    """Model name as the endpoint knows it."""
-    base_url: str | None = None
-    """OpenAI-compatible endpoint; by default `OPENAI_BASE_URL`, then OpenAI's own."""
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    """Sampling temperature; None leaves it to the endpoint."""
-    max_output_tokens: int = Field(default=8192, ge=16)
-    """Tokens of one answer."""
-    context_tokens: int = Field(default=128_000, ge=1024)
-    """The model's context window."""
-    timeout_s: float = Field(default=300.0, gt=0)
-    """Seconds to wait for one answer."""
-    retries: int = Field(default=6, ge=0)
-    """Further tries after 429, 5xx and connection errors."""
-    price_input: float | None = Field(default=None, ge=0)
-    """USD per million prompt tokens; overrides the price table."""
-    price_output: float | None = Field(default=None, ge=0)
-    """USD per million completion tokens; overrides the price table."""
-
-
-class AgentConfig(BaseModel):
-    """Settings of every agent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: str = "auto"
-    """`offline`, `llm`, `auto` (llm when a model is named), or `package.module:Class`."""
-    model: ModelConfig = Field(default_factory=ModelConfig)
-    max_turns: int = Field(default=40, ge=1)
-    """Model calls per directive."""
-    command_timeout_s: float = Field(default=120.0, gt=0)
-    """Wall-clock limit of one command of the agent, in seconds."""
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "AgentContext",
+    "Assignment",
+    "BudgetView",
+    "ModelCall",
+    "ModelConfig",
+    "NeedsEndpoint",
+    "Submitted",
+    "TaskView",
+    "Teammate",
+    "Usage",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +89,29 @@ class Submitted:
     """The answer to a submission: the attempt and its verdict (a duplicate's is the first)."""
 
     attempt: Attempt
-    verdict: Verdict
+    verdict: Verdict | None
+    """None while it is not judged: only of submissions that were not waited for."""
     closed: bool = False
     """After five duplicates in a row the directive is closed: ask for the next assignment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teammate:
+    """What an agent may know of another one of its team, or of itself.
+
+    `state` is one of those that `harness status` shows, `since` seconds since the epoch.
+    """
+
+    agent: AgentId
+    role: str
+    """Its posture in the team, in its own words or the configuration's; may be empty."""
+    focus: str
+    """The lane it has claimed; empty when it has claimed none."""
+    directive: str
+    """What it was asked to do: operator and base, such as `improve 17`; empty between two."""
+    state: str
+    activity: str
+    since: float
 
 
 class AgentContext(Protocol):
@@ -125,6 +123,26 @@ class AgentContext(Protocol):
     def task(self) -> TaskView: ...
     @property
     def config(self) -> AgentConfig: ...
+    @property
+    def role(self) -> str:
+        """The agent's posture in the team: configured, or as it rewrote it; may be empty."""
+        ...
+
+    @property
+    def model(self) -> ModelConfig:
+        """The model in force: of the open directive, or as an intervention changed it."""
+        ...
+
+    @property
+    def endpoints(self) -> "EndpointPool":
+        """The clients for models; shared by the run's agents, so that limits hold for all."""
+        ...
+
+    @property
+    def prompts(self) -> Sequence[Path]:
+        """Folders whose prompt templates stand in for the shipped ones; the first wins."""
+        ...
+
     @property
     def graph(self) -> AttemptGraph:
         """All attempts so far; read only."""
@@ -150,9 +168,14 @@ class AgentContext(Protocol):
         ...
 
     async def submit(
-        self, title: str, *, key: str, detail: Mapping[str, Any] | None = None
+        self,
+        title: str,
+        *,
+        key: str,
+        detail: Mapping[str, Any] | None = None,
+        wait: bool = True,
     ) -> Submitted:
-        """Record the workspace's tree as an attempt and wait for its verdict.
+        """Record the workspace's tree as an attempt and, with `wait`, wait for its verdict.
 
         `key` identifies the call: repeated after a crash it returns the first call's attempt. A
         tree already scored returns its verdict at once and costs nothing.
@@ -160,6 +183,41 @@ class AgentContext(Protocol):
         Raises:
             SubmissionRefusedError: The tree cannot be recorded; tell the model and go on.
             BudgetExhaustedError: No evaluation is left; the run is ending.
+        """
+        ...
+
+    async def results(self, *, wait: bool = False) -> Sequence[Submitted]:
+        """Own submissions that were not waited for, oldest first; each verdict is given once.
+
+        With `wait`, returns when at least one of them is judged, or none is left to wait for.
+        """
+        ...
+
+    async def try_out(self, argv: Sequence[str], *, timeout_s: float) -> ExecResult:
+        """Run a command on the workspace's tree where candidates run, unscored.
+
+        A fresh sandbox like an evaluation's, with the same limits and a slot of its own in the
+        queue; it holds what would be submitted and nothing else, and nothing it writes is kept.
+
+        Raises:
+            SubmissionRefusedError: The tree cannot be recorded; tell the model and go on.
+            SandboxUnavailableError: The sandbox, not the command, failed.
+        """
+        ...
+
+    async def checkout(self, attempt: AttemptId) -> None:
+        """Put the workspace on an attempt's tree; it becomes a reference of what is submitted.
+
+        Raises:
+            KeyError: No such attempt.
+        """
+        ...
+
+    async def changes(self) -> str:
+        """Unified diff from the directive's base to the workspace as it is now.
+
+        Raises:
+            SubmissionRefusedError: The tree cannot be recorded; says why.
         """
         ...
 
@@ -183,8 +241,40 @@ class AgentContext(Protocol):
         """Write a note to the memory; returns its id. Repeated with the same `key`: no effect."""
         ...
 
+    async def share_skill(
+        self, title: str, text: str, files: Mapping[str, str], *, key: str
+    ) -> str:
+        """Write reusable files with their description to the memory; returns the record's id.
+
+        Repeated with the same `key`: no effect.
+        """
+        ...
+
+    async def record(self, record: str) -> MemoryRecord:
+        """A memory record by its id or an unambiguous beginning of it.
+
+        Raises:
+            KeyError: No such record, or several.
+        """
+        ...
+
+    def team(self) -> Sequence[Teammate]:
+        """All agents of the team, this one included."""
+        ...
+
+    def claim(self, *, focus: str | None = None, role: str | None = None) -> None:
+        """Tell the team what this agent concentrates on, or what its role is now; None: as it was.
+
+        A focus lasts until another one is claimed.
+        """
+        ...
+
     def interventions(self) -> Sequence[Intervention]:
-        """Heartbeat messages that wait for this agent; taken once, journalled."""
+        """Heartbeat and user messages that wait for this agent; taken once, journalled."""
+        ...
+
+    async def urgent(self) -> None:
+        """Returns as soon as an urgent intervention waits: a running tool should be cut short."""
         ...
 
     def budget(self) -> BudgetView:

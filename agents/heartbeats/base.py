@@ -36,14 +36,34 @@ class TeamView:
     agents: Sequence[AgentView]
 
 
+Action = Literal["prompt", "pivot", "restart", "retune", "pause", "retire", "spawn", "fork"]
+"""What an intervention does beside its text:
+
+- `prompt`: nothing more.
+- `pivot`: the open directive ends at once and the next one expands another branch.
+- `restart`: the agent forgets its conversation but for the summary.
+- `retune`: the agent goes on with another model or temperature.
+- `pause`: the agent stands still for a while.
+- `retire`: the agent ends; its attempts stay.
+- `spawn`: a new agent joins the team.
+- `fork`: a new agent joins that starts with a copy of this one's conversation.
+
+Agents themselves obey `pivot` and `restart`; the run sees to the others.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Intervention:
     """A message for an agent's next turn, and why the rule fired."""
 
     rule: str
+    """The rule's name; `user` for what a person said (`harness tell`)."""
     agent: str
     reason: str
     text: str
+    action: Action = "prompt"
+    urgent: bool = False
+    """Whether a running tool is cut short for it."""
 
 
 class HeartbeatRule(BaseModel):
