@@ -1,0 +1,412 @@
+"""The loop of one agent as a graph.
+
+    assign → model ⇄ tool → … → end of the directive → assign → …
+        compact stands before model whenever the conversation has become too long
+
+One thread per agent over the whole run. Each tool call is a step of its own: after a kill the
+graph goes on from the last finished step, at most one call is repeated, and what has an effect
+outside the sandbox carries a key that makes the repetition harmless.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import END, START, StateGraph
+
+from harness.agents.base import AgentContext, Assignment
+from harness.agents.conversation import (
+    Message,
+    Operation,
+    append,
+    fold,
+    reduce,
+    sendable,
+    size,
+    tool,
+    unanswered,
+    user,
+)
+from harness.agents.llm.compaction import Summariser
+from harness.agents.llm.news import Deliveries, News
+from harness.agents.llm.state import Gauge, State, Update
+from harness.agents.llm.window import Window, calibrated, length, new_gauge, refused
+from harness.agents.model import Answer
+from harness.agents.prompts import directive_prompt, research_prompt, system_prompt
+from harness.agents.tools import ToolCall, run_tool, tool_schemas
+from harness.agents.tools.bench import Bench, Pending
+from harness.agents.tools.shell import Shell
+from harness.errors import ContextTooLongError
+
+MAX_REMINDERS = 2
+"""Times a model that stops without having submitted is asked to go on."""
+MAX_SQUEEZES = 4
+"""Times in a row that a conversation refused as too long is made shorter."""
+TURNS_LEFT_WARNING = 3
+RESEARCH_TURNS = 15
+"""Model calls of the warm start, at most."""
+
+_UNBOUNDED_STEPS = 1_000_000
+
+_NOT_SUBMITTED = (
+    "You have not submitted anything for this directive. Go on with the tools and `submit` your "
+    "best change; if you answer without a tool call again, the directive may end without a result."
+)
+_NOT_NOTED = "You have written no note yet. `memory_note` what you found, then end in words."
+_CUT_OFF = (
+    "Your answer was cut off at the length limit. Do it in smaller pieces: shorter thoughts, "
+    "`edit` instead of `write`, several calls."
+)
+_FEW_TURNS = "{left} turns are left for this directive. Submit what you have if it is worth it."
+_NOT_RUN = "Not run: the directive was closed before this call."
+_NOT_REACHED = "Not run: an urgent message came first; call it again if you still want it."
+_RESEARCH_OVER = "Not run: the research phase is over."
+
+
+class Worker:
+    """One agent's graph: its nodes are methods, its state is in the checkpoints."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+        self._system: Message = {"role": "system", "content": system_prompt(context)}
+        self._tools = {research: tool_schemas(research=research) for research in (False, True)}
+        self._bench = Bench()
+        self._news = News(context, self._bench)
+        self._summariser = Summariser(context)
+        self._resumed_in_tool = False
+
+    async def work(self, saver: AsyncSqliteSaver) -> None:
+        """Directive after directive, until there is none."""
+        graph = self._graph(saver)
+        config = {
+            "configurable": {"thread_id": self._context.agent},
+            "recursion_limit": _UNBOUNDED_STEPS,
+        }
+        start: Update | None = {"over": False}
+        if await self._interrupted(graph, config):
+            start = None
+        try:
+            while True:
+                state = await graph.ainvoke(start, config, durability="sync")
+                if state["over"]:
+                    return
+                start = {"over": False}
+        finally:
+            await self._bench.jobs.stop()
+
+    async def _interrupted(self, graph: Any, config: Mapping[str, Any]) -> bool:
+        """Whether the thread stopped inside the directive that is still open."""
+        snapshot = await graph.aget_state(config)
+        current = self._context.current
+        values = snapshot.values
+        if not values:
+            self._log("system", self._system)
+            return False
+        self._bench.shell = Shell.load(values.get("shell") or {})
+        self._bench.pending = [Pending(**each) for each in values.get("waiting", ())]
+        self._news.restarted(values.get("jobs", ()))
+        if not snapshot.next:
+            return False
+        goes_on = current is not None and values.get("directive") == current.directive.number
+        self._resumed_in_tool = goes_on and "tool" in snapshot.next
+        return goes_on
+
+    def _graph(self, saver: AsyncSqliteSaver) -> Any:
+        builder: Any = StateGraph(State)
+        builder.add_node("assign", self._assign)
+        builder.add_node("compact", self._compact)
+        builder.add_node("model", self._ask)
+        builder.add_node("tool", self._run_tool)
+        asking = ["compact", "model"]
+        builder.add_edge(START, "assign")
+        builder.add_conditional_edges("assign", self._after_assign, [*asking, END])
+        builder.add_edge("compact", "model")
+        builder.add_conditional_edges("model", self._after_model, ["tool", *asking, END])
+        builder.add_conditional_edges("tool", self._after_tool, ["tool", *asking, END])
+        return builder.compile(checkpointer=saver)
+
+    # The next directive
+
+    async def _assign(self, state: State) -> Update:
+        context = self._context
+        # Before the workspace is loaded anew under their feet.
+        ended = await self._bench.jobs.stop()
+        self._bench.shell.cwd = ""
+        context.say("asking for a directive")
+        assignment = context.current
+        number = state.get("directive", 0)
+        studied = (
+            state.get("phase") == "research"
+            and assignment is not None
+            and assignment.directive.number == number
+        )
+        # After a kill the open directive may be one that this thread has not begun.
+        if assignment is None or (assignment.directive.number == number and not studied):
+            assignment = await context.assignment()
+        if assignment is None:
+            return {"over": True, "jobs": []}
+        research = context.config.warm_start and not studied and self._is_new(state)
+        messages = state["messages"]
+        not_run = _RESEARCH_OVER if studied else _NOT_RUN
+        opening = [tool(call["id"], not_run) for call in unanswered(messages)]
+        opening.append(self._opening(assignment, research=research))
+        self._log("user", opening[-1])
+        if ended:
+            opening.append(self._news.ended_with_directive(ended))
+        deliveries = self._news.take()
+        return {
+            "messages": [append(*opening), *deliveries.operations],
+            "shell": self._bench.shell.dump(),
+            "directive": assignment.directive.number,
+            "phase": "research" if research else "work",
+            "turns": 0,
+            "reminders": 0,
+            "submitted": False,
+            "closed": False,  # a pivot that came with the directive has been obeyed by it
+            "over": False,
+            "restart": deliveries.restart,
+            "jobs": [],
+        }
+
+    def _is_new(self, state: State) -> bool:
+        """Whether this thread has not had a directive to work on."""
+        return not state.get("directive") or state.get("phase") == "research"
+
+    def _opening(self, assignment: Assignment, *, research: bool) -> Message:
+        if research:
+            return user(research_prompt(self._context, self._max_turns("research")), "research")
+        return user(directive_prompt(assignment, self._context), "directive")
+
+    def _after_assign(self, state: State) -> str:
+        return END if state["over"] else self._next_ask(state)
+
+    # The model
+
+    async def _ask(self, state: State) -> Update:
+        context = self._context
+        turns = state["turns"] + 1
+        most = self._max_turns(state.get("phase", "work"))
+        context.say(f"thinking (turn {turns} of {most})")
+        gauge = self._gauge(state)
+        # What could not be said earlier: after a resume the graph may begin here.
+        late = self._news.notices()
+        messages = [self._system, *sendable([*state["messages"], *late])]
+        tools = self._schemas(state)
+        model = context.model
+        began = time.monotonic()
+        try:
+            client = context.endpoints.client(model)
+            answer = await client.complete(messages, tools, context.model_call)
+        except ContextTooLongError as error:
+            self._news.put_back(late)
+            if state.get("squeeze", 0) == MAX_SQUEEZES:
+                raise
+            characters = length(messages) + length(tools)
+            return {
+                "squeeze": state.get("squeeze", 0) + 1,
+                "gauge": refused(gauge, characters, error, model.max_output_tokens),
+            }
+        for notice in late:
+            self._log("user", notice)
+        self._log(
+            "assistant",
+            answer.message,
+            turn=turns,
+            finish_reason=answer.finish_reason,
+            usage=asdict(answer.usage),
+            duration_s=_since(began),
+        )
+        operations: list[Operation] = [append(*late, answer.message)]
+        update: Update = {
+            "turns": turns,
+            "squeeze": 0,
+            "gauge": calibrated(
+                gauge, length(messages) + length(tools), answer.usage.prompt_tokens
+            ),
+            "jobs": self._bench.jobs.running,
+        }
+        if "tool_calls" not in answer.message:
+            reminder = self._reminder(state, turns, answer)
+            if reminder is not None:
+                deliveries = self._news.take()
+                operations += [append(reminder), *deliveries.operations]
+                update["reminders"] = state["reminders"] + 1
+                update["closed"] = deliveries.pivot
+                update["restart"] = deliveries.restart
+        update["messages"] = operations
+        return update
+
+    def _gauge(self, state: State) -> Gauge:
+        """What is known of the model in force; says so when it is another one than before."""
+        model = self._context.model
+        name = f"{model.name}@{model.base_url}" if model.base_url else str(model.name)
+        before = state.get("gauge")
+        if before and before["model"] == name:
+            return before
+        was = before["model"] if before else None
+        self._context.log(
+            {"type": "model", "model": name, "before": was, "turn": state["turns"] + 1}
+        )
+        return new_gauge(name)
+
+    def _reminder(self, state: State, turns: int, answer: Answer) -> Message | None:
+        """What is said to a model that stopped without a result; None when it may stop."""
+        phase = state.get("phase", "work")
+        if state["reminders"] >= MAX_REMINDERS or turns >= self._max_turns(phase):
+            return None
+        if answer.finish_reason == "length":
+            text = _CUT_OFF
+        elif phase == "research":
+            if state["reminders"] or "memory_note" in str(state["messages"]):
+                return None
+            text = _NOT_NOTED
+        elif not state["submitted"]:
+            text = _NOT_SUBMITTED
+        else:
+            return None
+        reminder = user(text, "reminder")
+        self._log("user", reminder)
+        return reminder
+
+    def _after_model(self, state: State) -> str:
+        if state.get("squeeze"):
+            return "compact"
+        messages = state["messages"]
+        if unanswered(messages):
+            return "tool"
+        if state["closed"] or messages[-1]["role"] != "user":
+            return END
+        return self._next_ask(state)
+
+    # Tools
+
+    async def _run_tool(self, state: State) -> Update:
+        call, *others = unanswered(state["messages"])
+        function = call["function"]
+        number = state.get("calls", 0)
+        # Identifiers made by endpoints need not be unique; their place in the thread is.
+        key = f"{self._context.agent}/{number}/{call['id']}"
+        repeated, self._resumed_in_tool = self._resumed_in_tool, False
+        made = ToolCall(self._context, key, number, self._bench, repeated)
+        shell = self._bench.shell.dump()
+        began = time.monotonic()
+        research = state.get("phase") == "research"
+        text = await run_tool(made, function["name"], function["arguments"], research=research)
+        duration_s = _since(began)
+        deliveries = Deliveries()
+        if not made.closed and (made.interrupted or not others):
+            deliveries = self._news.take()
+        if made.interrupted:
+            text += f"\n[interrupted after {duration_s:.1f} s by {deliveries.names()}, see below]"
+        result = tool(call["id"], text)
+        self._log(
+            "tool",
+            result,
+            name=function["name"],
+            arguments=function["arguments"],
+            key=key,
+            duration_s=duration_s,
+            repeated=repeated,
+            interrupted=made.interrupted,
+        )
+        operations: list[Operation] = [append(result)]
+        if made.interrupted:
+            operations += [append(tool(each["id"], _NOT_REACHED)) for each in others]
+        if not made.closed and (made.interrupted or not others):
+            operations += [*self._few_turns(state), *deliveries.operations]
+        update: Update = {
+            "messages": operations,
+            "calls": number + 1,
+            "submitted": state["submitted"] or made.submitted,
+            "closed": made.closed or deliveries.pivot,
+            "restart": deliveries.restart,
+            "waiting": [
+                {"attempt": each.attempt, "title": each.title, "key": each.key}
+                for each in self._bench.pending
+            ],
+            "jobs": self._bench.jobs.running,
+        }
+        if self._bench.shell.dump() != shell:
+            update["shell"] = self._bench.shell.dump()
+        return update
+
+    def _few_turns(self, state: State) -> list[Operation]:
+        left = self._max_turns(state.get("phase", "work")) - state["turns"]
+        if left != TURNS_LEFT_WARNING or state.get("phase") == "research":
+            return []
+        reminder = user(_FEW_TURNS.format(left=left), "reminder")
+        self._log("user", reminder)
+        return [append(reminder)]
+
+    def _after_tool(self, state: State) -> str:
+        if state["closed"]:
+            return END
+        if unanswered(state["messages"]):
+            return "tool"
+        if state["turns"] >= self._max_turns(state.get("phase", "work")):
+            return END
+        return self._next_ask(state)
+
+    # The context window
+
+    def _next_ask(self, state: State) -> str:
+        if state.get("restart") or self._window(state).overflows(state["messages"]):
+            return "compact"
+        return "model"
+
+    def _window(self, state: State) -> Window:
+        context = self._context
+        model = context.model
+        name = f"{model.name}@{model.base_url}" if model.base_url else str(model.name)
+        gauge = state.get("gauge")
+        if not gauge or gauge["model"] != name:
+            gauge = new_gauge(name)
+        fixed = length([self._system]) + length(self._schemas(state))
+        return Window(model, context.config.compaction, gauge, fixed)
+
+    async def _compact(self, state: State) -> Update:
+        context = self._context
+        messages = state["messages"]
+        window = self._window(state)
+        squeeze = state.get("squeeze", 0)
+        everything = bool(state.get("restart")) or squeeze == MAX_SQUEEZES
+        target = window.to // 2**squeeze
+        planned = fold(messages, target, summary=target // 4, everything=everything)
+        about: dict[str, Any] = {"by": "none"}
+        summary: Message = user("", "summary")
+        if planned.removed:
+            context.say("summarising older turns")
+            client = None
+            if context.config.compaction.by_model and not squeeze:
+                client = context.endpoints.client(context.model)
+            summary, about = await self._summariser.summary(planned.removed, window.to, client)
+        operations = planned.operations(summary)
+        why = "restart" if state.get("restart") else "too_long" if squeeze else "size"
+        context.log(
+            {
+                "type": "compaction",
+                "characters": size(messages),
+                "after": size(reduce(messages, [operations])),
+                "messages": len(planned.removed),
+                "summary": summary["content"],
+                "why": why,
+                **about,
+            }
+        )
+        return {"messages": operations, "restart": False}
+
+    def _schemas(self, state: State) -> list[dict[str, Any]]:
+        return self._tools[state.get("phase") == "research"]
+
+    def _max_turns(self, phase: str) -> int:
+        most = self._context.config.max_turns
+        return min(most, RESEARCH_TURNS) if phase == "research" else most
+
+    def _log(self, kind: str, message: Message, **more: Any) -> None:
+        self._context.log({"type": kind, "message": message, **more})
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
