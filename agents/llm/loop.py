@@ -21,18 +21,15 @@ from harness.agents.conversation import (
     Message,
     Operation,
     append,
-    fold,
-    reduce,
+    noted,
     sendable,
-    size,
     tool,
     unanswered,
     user,
 )
-from harness.agents.llm.compaction import Summariser
 from harness.agents.llm.news import Deliveries, News
-from harness.agents.llm.state import Gauge, State, Update
-from harness.agents.llm.window import Window, calibrated, length, new_gauge, refused
+from harness.agents.llm.room import Room
+from harness.agents.llm.state import State, Update
 from harness.agents.model import Answer
 from harness.agents.prompts import directive_prompt, research_prompt, system_prompt
 from harness.agents.tools import ToolCall, run_tool, tool_schemas
@@ -42,8 +39,6 @@ from harness.errors import ContextTooLongError
 
 MAX_REMINDERS = 2
 """Times a model that stops without having submitted is asked to go on."""
-MAX_SQUEEZES = 4
-"""Times in a row that a conversation refused as too long is made shorter."""
 TURNS_LEFT_WARNING = 3
 RESEARCH_TURNS = 15
 """Model calls of the warm start, at most."""
@@ -74,8 +69,10 @@ class Worker:
         self._tools = {research: tool_schemas(research=research) for research in (False, True)}
         self._bench = Bench()
         self._news = News(context, self._bench)
-        self._summariser = Summariser(context)
+        self._room = Room(context, self._system)
         self._resumed_in_tool = False
+        self._most_turns = context.config.max_turns
+        self._research_turns = min(self._most_turns, RESEARCH_TURNS)
 
     async def work(self, saver: AsyncSqliteSaver) -> None:
         """Directive after directive, until there is none."""
@@ -176,7 +173,7 @@ class Worker:
 
     def _opening(self, assignment: Assignment, *, research: bool) -> Message:
         if research:
-            return user(research_prompt(self._context, self._max_turns("research")), "research")
+            return user(research_prompt(self._context, self._research_turns), "research")
         return user(directive_prompt(assignment, self._context), "directive")
 
     def _after_assign(self, state: State) -> str:
@@ -187,27 +184,20 @@ class Worker:
     async def _ask(self, state: State) -> Update:
         context = self._context
         turns = state["turns"] + 1
-        most = self._max_turns(state.get("phase", "work"))
-        context.say(f"thinking (turn {turns} of {most})")
-        gauge = self._gauge(state)
+        context.say(f"thinking (turn {turns} of {self._max_turns(state)})")
+        self._note_model(state, turns)
+        gauge = self._room.gauge(state)
         # What could not be said earlier: after a resume the graph may begin here.
         late = self._news.notices()
         messages = [self._system, *sendable([*state["messages"], *late])]
         tools = self._schemas(state)
-        model = context.model
         began = time.monotonic()
         try:
-            client = context.endpoints.client(model)
+            client = context.endpoints.client(context.model)
             answer = await client.complete(messages, tools, context.model_call)
         except ContextTooLongError as error:
             self._news.put_back(late)
-            if state.get("squeeze", 0) == MAX_SQUEEZES:
-                raise
-            characters = length(messages) + length(tools)
-            return {
-                "squeeze": state.get("squeeze", 0) + 1,
-                "gauge": refused(gauge, characters, error, model.max_output_tokens),
-            }
+            return self._room.refused(state, messages, tools, error)
         for notice in late:
             self._log("user", notice)
         self._log(
@@ -218,48 +208,43 @@ class Worker:
             usage=asdict(answer.usage),
             duration_s=_since(began),
         )
+        update = self._room.answered(gauge, messages, tools, answer.usage.prompt_tokens)
+        update |= {"turns": turns, "jobs": self._bench.jobs.running}
         operations: list[Operation] = [append(*late, answer.message)]
-        update: Update = {
-            "turns": turns,
-            "squeeze": 0,
-            "gauge": calibrated(
-                gauge, length(messages) + length(tools), answer.usage.prompt_tokens
-            ),
-            "jobs": self._bench.jobs.running,
-        }
         if "tool_calls" not in answer.message:
-            reminder = self._reminder(state, turns, answer)
-            if reminder is not None:
-                deliveries = self._news.take()
-                operations += [append(reminder), *deliveries.operations]
-                update["reminders"] = state["reminders"] + 1
-                update["closed"] = deliveries.pivot
-                update["restart"] = deliveries.restart
+            operations += self._ends_or_not(state, turns, answer, update)
         update["messages"] = operations
         return update
 
-    def _gauge(self, state: State) -> Gauge:
-        """What is known of the model in force; says so when it is another one than before."""
-        model = self._context.model
-        name = f"{model.name}@{model.base_url}" if model.base_url else str(model.name)
+    def _ends_or_not(
+        self, state: State, turns: int, answer: Answer, update: Update
+    ) -> list[Operation]:
+        """What is said to a model that called no tool; nothing when it may end the directive."""
+        reminder = self._reminder(state, turns, answer)
+        if reminder is None:
+            return []
+        deliveries = self._news.take()
+        update["reminders"] = state["reminders"] + 1
+        update["closed"] = deliveries.pivot
+        update["restart"] = deliveries.restart
+        return [append(reminder), *deliveries.operations]
+
+    def _note_model(self, state: State, turns: int) -> None:
+        """Says so in the transcript when the model in force is another one than before."""
+        name = self._room.gauge(state)["model"]
         before = state.get("gauge")
-        if before and before["model"] == name:
-            return before
         was = before["model"] if before else None
-        self._context.log(
-            {"type": "model", "model": name, "before": was, "turn": state["turns"] + 1}
-        )
-        return new_gauge(name)
+        if name != was:
+            self._context.log({"type": "model", "model": name, "before": was, "turn": turns})
 
     def _reminder(self, state: State, turns: int, answer: Answer) -> Message | None:
         """What is said to a model that stopped without a result; None when it may stop."""
-        phase = state.get("phase", "work")
-        if state["reminders"] >= MAX_REMINDERS or turns >= self._max_turns(phase):
+        if state["reminders"] >= MAX_REMINDERS or turns >= self._max_turns(state):
             return None
         if answer.finish_reason == "length":
             text = _CUT_OFF
-        elif phase == "research":
-            if state["reminders"] or "memory_note" in str(state["messages"]):
+        elif state.get("phase") == "research":
+            if state["reminders"] or noted(state["messages"]):
                 return None
             text = _NOT_NOTED
         elif not state["submitted"]:
@@ -284,37 +269,25 @@ class Worker:
 
     async def _run_tool(self, state: State) -> Update:
         call, *others = unanswered(state["messages"])
-        function = call["function"]
         number = state.get("calls", 0)
         # Identifiers made by endpoints need not be unique; their place in the thread is.
         key = f"{self._context.agent}/{number}/{call['id']}"
         repeated, self._resumed_in_tool = self._resumed_in_tool, False
         made = ToolCall(self._context, key, number, self._bench, repeated)
         shell = self._bench.shell.dump()
-        began = time.monotonic()
-        research = state.get("phase") == "research"
-        text = await run_tool(made, function["name"], function["arguments"], research=research)
-        duration_s = _since(began)
+        text, duration_s = await self._timed(made, call["function"], state)
         deliveries = Deliveries()
-        if not made.closed and (made.interrupted or not others):
+        hears = not made.closed and (made.interrupted or not others)
+        if hears:
             deliveries = self._news.take()
         if made.interrupted:
             text += f"\n[interrupted after {duration_s:.1f} s by {deliveries.names()}, see below]"
         result = tool(call["id"], text)
-        self._log(
-            "tool",
-            result,
-            name=function["name"],
-            arguments=function["arguments"],
-            key=key,
-            duration_s=duration_s,
-            repeated=repeated,
-            interrupted=made.interrupted,
-        )
+        self._log_call(made, call["function"], result, duration_s)
         operations: list[Operation] = [append(result)]
         if made.interrupted:
             operations += [append(tool(each["id"], _NOT_REACHED)) for each in others]
-        if not made.closed and (made.interrupted or not others):
+        if hears:
             operations += [*self._few_turns(state), *deliveries.operations]
         update: Update = {
             "messages": operations,
@@ -322,18 +295,38 @@ class Worker:
             "submitted": state["submitted"] or made.submitted,
             "closed": made.closed or deliveries.pivot,
             "restart": deliveries.restart,
-            "waiting": [
-                {"attempt": each.attempt, "title": each.title, "key": each.key}
-                for each in self._bench.pending
-            ],
+            "waiting": [each.dump() for each in self._bench.pending],
             "jobs": self._bench.jobs.running,
         }
         if self._bench.shell.dump() != shell:
             update["shell"] = self._bench.shell.dump()
         return update
 
+    async def _timed(
+        self, made: ToolCall, function: Mapping[str, str], state: State
+    ) -> tuple[str, float]:
+        """The tool's answer and how long it took."""
+        began = time.monotonic()
+        research = state.get("phase") == "research"
+        text = await run_tool(made, function["name"], function["arguments"], research=research)
+        return text, _since(began)
+
+    def _log_call(
+        self, made: ToolCall, function: Mapping[str, str], result: Message, duration_s: float
+    ) -> None:
+        self._log(
+            "tool",
+            result,
+            name=function["name"],
+            arguments=function["arguments"],
+            key=made.key,
+            duration_s=duration_s,
+            repeated=made.repeated,
+            interrupted=made.interrupted,
+        )
+
     def _few_turns(self, state: State) -> list[Operation]:
-        left = self._max_turns(state.get("phase", "work")) - state["turns"]
+        left = self._max_turns(state) - state["turns"]
         if left != TURNS_LEFT_WARNING or state.get("phase") == "research":
             return []
         reminder = user(_FEW_TURNS.format(left=left), "reminder")
@@ -345,64 +338,23 @@ class Worker:
             return END
         if unanswered(state["messages"]):
             return "tool"
-        if state["turns"] >= self._max_turns(state.get("phase", "work")):
+        if state["turns"] >= self._max_turns(state):
             return END
         return self._next_ask(state)
 
     # The context window
 
     def _next_ask(self, state: State) -> str:
-        if state.get("restart") or self._window(state).overflows(state["messages"]):
-            return "compact"
-        return "model"
-
-    def _window(self, state: State) -> Window:
-        context = self._context
-        model = context.model
-        name = f"{model.name}@{model.base_url}" if model.base_url else str(model.name)
-        gauge = state.get("gauge")
-        if not gauge or gauge["model"] != name:
-            gauge = new_gauge(name)
-        fixed = length([self._system]) + length(self._schemas(state))
-        return Window(model, context.config.compaction, gauge, fixed)
+        return "compact" if self._room.overflows(state, self._schemas(state)) else "model"
 
     async def _compact(self, state: State) -> Update:
-        context = self._context
-        messages = state["messages"]
-        window = self._window(state)
-        squeeze = state.get("squeeze", 0)
-        everything = bool(state.get("restart")) or squeeze == MAX_SQUEEZES
-        target = window.to // 2**squeeze
-        planned = fold(messages, target, summary=target // 4, everything=everything)
-        about: dict[str, Any] = {"by": "none"}
-        summary: Message = user("", "summary")
-        if planned.removed:
-            context.say("summarising older turns")
-            client = None
-            if context.config.compaction.by_model and not squeeze:
-                client = context.endpoints.client(context.model)
-            summary, about = await self._summariser.summary(planned.removed, window.to, client)
-        operations = planned.operations(summary)
-        why = "restart" if state.get("restart") else "too_long" if squeeze else "size"
-        context.log(
-            {
-                "type": "compaction",
-                "characters": size(messages),
-                "after": size(reduce(messages, [operations])),
-                "messages": len(planned.removed),
-                "summary": summary["content"],
-                "why": why,
-                **about,
-            }
-        )
-        return {"messages": operations, "restart": False}
+        return await self._room.compact(state, self._schemas(state))
 
     def _schemas(self, state: State) -> list[dict[str, Any]]:
         return self._tools[state.get("phase") == "research"]
 
-    def _max_turns(self, phase: str) -> int:
-        most = self._context.config.max_turns
-        return min(most, RESEARCH_TURNS) if phase == "research" else most
+    def _max_turns(self, state: State) -> int:
+        return self._research_turns if state.get("phase") == "research" else self._most_turns
 
     def _log(self, kind: str, message: Message, **more: Any) -> None:
         self._context.log({"type": kind, "message": message, **more})

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 from langgraph.channels.delta import DeltaChannel
 
 from harness.agents.conversation import Message, Operation, reduce
+from harness.agents.tools.bench import Waiting
 
 SNAPSHOT_UPDATES = 1000
 """Steps after which the conversation is written as a whole: a resume reads back no further."""
@@ -29,14 +30,6 @@ class Gauge(TypedDict):
     model: str
     characters_per_token: float
     ceiling: int
-
-
-class Waiting(TypedDict):
-    """A submission whose verdict the agent has not been told."""
-
-    attempt: str
-    title: str
-    key: str
 
 
 class State(TypedDict):

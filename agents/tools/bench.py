@@ -1,9 +1,18 @@
 """What outlives a tool call: the shell's place, background jobs, submissions not heard of yet."""
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from harness.agents.tools.jobs import Jobs
 from harness.agents.tools.shell import Shell
+
+
+class Waiting(TypedDict):
+    """A `Pending` as it is checkpointed."""
+
+    attempt: str
+    title: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +22,10 @@ class Pending:
     attempt: str
     title: str
     key: str
+
+    def dump(self) -> Waiting:
+        """As plain JSON."""
+        return {"attempt": self.attempt, "title": self.title, "key": self.key}
 
 
 @dataclass(slots=True)

@@ -111,10 +111,10 @@ async def _load(call: ToolCall, name: str) -> str:
 
 def _files(record: MemoryRecord) -> dict[str, str]:
     """The files of a skill; none of other records."""
-    files: object = record.data.get("files")
-    if not isinstance(files, Mapping):
+    files = cast("Mapping[Any, Any] | None", record.data.get("files"))
+    if not isinstance(files, Mapping):  # the data of a record is what its writer made of it
         return {}
-    return {str(path): str(text) for path, text in cast(Mapping[Any, Any], files).items()}
+    return {str(path): str(text) for path, text in files.items()}
 
 
 MEMORY_TOOLS = (
