@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         ),
     ),
     "Look": (
-        CommandEntry("status", "harness.cli.look:status", "What a run and its agents are doing"),
+        CommandEntry("status", "harness.cli.watch:status", "What a run and its agents are doing"),
         CommandEntry("runs", "harness.cli.look:runs", "All runs"),
         CommandEntry("attempts", "harness.cli.look:attempts", "The attempts of a run"),
         CommandEntry("show", "harness.cli.look:show", "One attempt: verdict, feedback, diff"),
