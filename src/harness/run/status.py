@@ -372,7 +372,7 @@ def _directive(row: sqlite3.Row) -> OpenDirective:
 def _told(data: Mapping[str, Any]) -> str:
     """An event's data in words, whatever its kind."""
     if "command" in data:
-        arguments = data.get("arguments") or {}
+        arguments: dict[str, Any] = data.get("arguments") or {}
         said = [f"{key}={value}" for key, value in arguments.items() if value not in (None, False)]
         return " ".join([str(data["command"]), *said]) + f": {data.get('answer', '')}"
     if "text" in data:
