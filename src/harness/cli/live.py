@@ -47,12 +47,12 @@ class LiveDisplay:
     def _panel(self) -> Panel:
         core = self._run.core
         best = core.graph.best
-        used = f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)}"
         spent = money(core.budget.usd, core.budget.tokens)
         return Panel(
             head=(
                 core.folder.id,
-                f"{used} of {format_budget(core.budget.limits)}, {spent}",
+                f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)}, {spent};"
+                f" budget {format_budget(core.budget.limits)}",
             ),
             best=""
             if best is None

@@ -89,9 +89,11 @@ def _parsed(line: str) -> list[dict[str, Any]]:
     """The record of a line; of a cut-off line with a whole one behind it, both."""
     if (record := _record(line)) is not None:
         return [record]
-    start = line.rfind(_RECORD_START)
-    if start > 0 and (record := _record(line[start:])) is not None:
-        return [{"type": DAMAGED, "text": line[:start]}, record]
+    start = line.find(_RECORD_START, 1)
+    while start > 0:
+        if (record := _record(line[start:])) is not None:
+            return [{"type": DAMAGED, "text": line[:start]}, record]
+        start = line.find(_RECORD_START, start + 1)
     return [{"type": DAMAGED, "text": line}]
 
 
