@@ -135,7 +135,7 @@ def print_status(found: RunStatus) -> None:
             print(line)
     if len(found.curve) > 1:
         print(f"  curve       {sparkline(found.best_so_far(CURVE_COLUMNS), CURVE_COLUMNS)}")
-    if found.state == "interrupted":
+    if found.state == "interrupted" or found.paused:
         print(f"  to go on    harness resume {found.folder.id}")
     if found.agents:
         print()
@@ -149,7 +149,7 @@ def print_status(found: RunStatus) -> None:
 
 def _head(found: RunStatus) -> list[str]:
     reason = f" ({found.reason})" if found.reason and found.state == "ended" else ""
-    paused = ", paused (harness resume lets it go on)" if found.paused else ""
+    paused = f", paused {found.paused}" if found.paused else ""
     lines = [
         f"{found.folder.id}: {found.state}{reason}{paused}, task {found.task}",
         f"  evaluations {found.evaluations} of {format_budget(found.config.budget)}",

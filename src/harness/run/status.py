@@ -88,7 +88,8 @@ class RunStatus:
     config: RunConfig
     pid: int | None
     reason: str | None
-    paused: bool
+    paused: str | None
+    """Why the whole run stands still; None when it does not."""
     at: float
     evaluations: int
     attempts: int
@@ -184,8 +185,6 @@ class _Seen:
     spent: dict[str, _Spent] = field(default_factory=dict[str, _Spent])
     event: int = 0
     events: deque[Happening] = field(default_factory=lambda: deque[Happening](maxlen=RECENT))
-    paused_at: float | None = None
-    """When the whole run was paused."""
 
 
 class StatusReader:
@@ -225,7 +224,7 @@ class StatusReader:
             config=self._read_config(),
             pid=pid,
             reason=sessions[-1]["reason"] if sessions else None,
-            paused=pid is not None and seen.paused_at is not None and seen.paused_at >= began,
+            paused=meta.get("paused") or None,
             at=now,
             evaluations=seen.evaluations,
             attempts=seen.attempts,
@@ -306,9 +305,6 @@ class StatusReader:
         ):
             data: dict[str, Any] = json.loads(row["data"])
             seen.events.append(Happening(row["at"], row["kind"], row["agent"], _told(data)))
-            whole = data.get("arguments", {}).get("agent") is None and data.get("done") is True
-            if row["kind"] == "command" and whole and data.get("command") in ("pause", "resume"):
-                seen.paused_at = row["at"] if data["command"] == "pause" else None
         seen.event = last
 
     def _agents(self, db: sqlite3.Connection) -> tuple[AgentReport, ...]:

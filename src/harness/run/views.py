@@ -203,7 +203,7 @@ def status_document(status: RunStatus) -> dict[str, Any]:
         "path": str(status.folder.path),
         "task": status.task,
         "state": status.state,
-        "paused": status.paused,
+        "paused": status.paused is not None,
         "pid": status.pid,
         "reason": status.reason,
         "evaluations": status.evaluations,
