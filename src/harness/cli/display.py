@@ -3,11 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.attempt import Attempt, Status, better
+from harness.attempt import Attempt, Operator, Status, better
 from harness.cli.output import duration, format_score, money, print_record, say
 from harness.clock import isoformat
 from harness.events import SCHEMA_VERSION
@@ -204,6 +204,11 @@ def _gain(outcome: Outcome) -> str:
     if best is None or best.score is None or not seed:
         return ""
     return f"best / seed = {best.score / seed:.3f}"
+
+
+def named_directive(operator: Operator, base: str, references: Sequence[str]) -> str:
+    """What an agent is asked to do, in a few characters."""
+    return " + ".join([f"{operator.value} {base}", *references])
 
 
 def sparkline(values: list[float], width: int) -> str:
