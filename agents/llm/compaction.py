@@ -22,6 +22,7 @@ KEPT_ITEMS = 40
 
 _WORTH_ASKING = 0.1
 """Share of the room below which removed turns are not worth a call of the model."""
+_WORTH_CHARACTERS = 2000
 _OUTPUT_CHARACTERS = 1500
 _WORDS_SHARE = 0.5
 
@@ -56,7 +57,8 @@ class Summariser:
         """
         kept = _kept(removed)
         words, about = "", {"by": "run"}
-        if client is not None and size_of(removed) >= room * _WORTH_ASKING:
+        worth = max(_WORTH_CHARACTERS, room * _WORTH_ASKING)
+        if client is not None and size_of(removed) >= worth:
             words, about = await self._ask(removed, room, client)
         if words:
             kept = Kept(kept.notes, kept.decisions, words)

@@ -9,8 +9,8 @@ outside the sandbox carries a key that makes the repetition harmless.
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -29,7 +29,7 @@ from harness.agents.conversation import (
 )
 from harness.agents.llm.news import Deliveries, News
 from harness.agents.llm.room import Room
-from harness.agents.llm.state import State, Update
+from harness.agents.llm.state import Desk, State, Update
 from harness.agents.model import Answer
 from harness.agents.prompts import directive_prompt, research_prompt, system_prompt
 from harness.agents.tools import ToolCall, run_tool, tool_schemas
@@ -71,6 +71,7 @@ class Worker:
         self._news = News(context, self._bench)
         self._room = Room(context, self._system)
         self._resumed_in_tool = False
+        self._own_keys = f"{context.agent}/"
         self._most_turns = context.config.max_turns
         self._research_turns = min(self._most_turns, RESEARCH_TURNS)
 
@@ -81,34 +82,34 @@ class Worker:
             "configurable": {"thread_id": self._context.agent},
             "recursion_limit": _UNBOUNDED_STEPS,
         }
-        start: Update | None = {"over": False}
-        if await self._interrupted(graph, config):
-            start = None
+        start = await self._continue(graph, config)
         try:
             while True:
                 state = await graph.ainvoke(start, config, durability="sync")
-                if state["over"]:
+                desk = Desk.load(state["desk"])
+                if desk.over:
                     return
-                start = {"over": False}
+                start = {"desk": desk.dump()}
         finally:
             await self._bench.jobs.stop()
 
-    async def _interrupted(self, graph: Any, config: Mapping[str, Any]) -> bool:
-        """Whether the thread stopped inside the directive that is still open."""
+    async def _continue(self, graph: Any, config: Mapping[str, Any]) -> Update | None:
+        """Input to go on with; None when the thread stopped inside the directive still open."""
         snapshot = await graph.aget_state(config)
-        current = self._context.current
         values = snapshot.values
         if not values:
             self._log("system", self._system)
-            return False
+        desk = Desk.load(values.get("desk"))
         self._bench.shell = Shell.load(values.get("shell") or {})
-        self._bench.pending = [Pending(**each) for each in values.get("waiting", ())]
-        self._news.restarted(values.get("jobs", ()))
-        if not snapshot.next:
-            return False
-        goes_on = current is not None and values.get("directive") == current.directive.number
-        self._resumed_in_tool = goes_on and "tool" in snapshot.next
-        return goes_on
+        # A thread may begin as a copy of another agent's: what that one waits for is not ours.
+        own = [each for each in desk.waiting if each["key"].startswith(self._own_keys)]
+        self._bench.pending = [Pending(**each) for each in own]
+        self._news.restarted(desk.jobs)
+        current = self._context.current
+        if snapshot.next and current and desk.directive == current.directive.number:
+            self._resumed_in_tool = "tool" in snapshot.next
+            return None
+        return {"desk": replace(desk, over=False).dump()}
 
     def _graph(self, saver: AsyncSqliteSaver) -> Any:
         builder: Any = StateGraph(State)
@@ -127,49 +128,40 @@ class Worker:
     # The next directive
 
     async def _assign(self, state: State) -> Update:
-        context = self._context
+        context, desk = self._context, Desk.load(state["desk"])
         # Before the workspace is loaded anew under their feet.
         ended = await self._bench.jobs.stop()
         self._bench.shell.cwd = ""
         context.say("asking for a directive")
         assignment = context.current
-        number = state.get("directive", 0)
-        studied = (
-            state.get("phase") == "research"
-            and assignment is not None
-            and assignment.directive.number == number
-        )
+        begun = assignment is not None and assignment.directive.number == desk.directive
+        studied = begun and desk.phase == "research"
         # After a kill the open directive may be one that this thread has not begun.
-        if assignment is None or (assignment.directive.number == number and not studied):
+        if assignment is None or (begun and not studied):
             assignment = await context.assignment()
         if assignment is None:
-            return {"over": True, "jobs": []}
-        research = context.config.warm_start and not studied and self._is_new(state)
-        messages = state["messages"]
+            return {"desk": replace(desk, over=True, jobs=()).dump()}
+        is_new = not desk.directive or desk.phase == "research"
+        research = context.config.warm_start and is_new and not studied
         not_run = _RESEARCH_OVER if studied else _NOT_RUN
-        opening = [tool(call["id"], not_run) for call in unanswered(messages)]
+        opening = [tool(call["id"], not_run) for call in unanswered(state["messages"])]
         opening.append(self._opening(assignment, research=research))
         self._log("user", opening[-1])
         if ended:
             opening.append(self._news.ended_with_directive(ended))
         deliveries = self._news.take()
+        desk = Desk(
+            directive=assignment.directive.number,
+            phase="research" if research else "work",
+            restart=deliveries.restart,  # a pivot has been obeyed by this directive
+            gauge=desk.gauge,
+            waiting=desk.waiting,
+        )
         return {
             "messages": [append(*opening), *deliveries.operations],
             "shell": self._bench.shell.dump(),
-            "directive": assignment.directive.number,
-            "phase": "research" if research else "work",
-            "turns": 0,
-            "reminders": 0,
-            "submitted": False,
-            "closed": False,  # a pivot that came with the directive has been obeyed by it
-            "over": False,
-            "restart": deliveries.restart,
-            "jobs": [],
+            "desk": desk.dump(),
         }
-
-    def _is_new(self, state: State) -> bool:
-        """Whether this thread has not had a directive to work on."""
-        return not state.get("directive") or state.get("phase") == "research"
 
     def _opening(self, assignment: Assignment, *, research: bool) -> Message:
         if research:
@@ -177,27 +169,27 @@ class Worker:
         return user(directive_prompt(assignment, self._context), "directive")
 
     def _after_assign(self, state: State) -> str:
-        return END if state["over"] else self._next_ask(state)
+        return END if Desk.load(state["desk"]).over else self._next_ask(state)
 
     # The model
 
     async def _ask(self, state: State) -> Update:
-        context = self._context
-        turns = state["turns"] + 1
-        context.say(f"thinking (turn {turns} of {self._max_turns(state)})")
-        self._note_model(state, turns)
-        gauge = self._room.gauge(state)
+        context, desk = self._context, Desk.load(state["desk"])
+        turns = desk.turns + 1
+        context.say(f"thinking (turn {turns} of {self._max_turns(desk)})")
+        gauge = self._room.gauge(desk)
+        self._note_model(desk, turns)
         # What could not be said earlier: after a resume the graph may begin here.
         late = self._news.notices()
-        messages = [self._system, *sendable([*state["messages"], *late])]
-        tools = self._schemas(state)
+        request = [self._system, *sendable([*state["messages"], *late])]
+        tools = self._schemas(desk)
         began = time.monotonic()
         try:
             client = context.endpoints.client(context.model)
-            answer = await client.complete(messages, tools, context.model_call)
+            answer = await client.complete(request, tools, context.model_call)
         except ContextTooLongError as error:
             self._news.put_back(late)
-            return self._room.refused(state, messages, tools, error)
+            return {"desk": self._room.refused(desk, request, tools, error).dump()}
         for notice in late:
             self._log("user", notice)
         self._log(
@@ -208,46 +200,42 @@ class Worker:
             usage=asdict(answer.usage),
             duration_s=_since(began),
         )
-        update = self._room.answered(gauge, messages, tools, answer.usage.prompt_tokens)
-        update |= {"turns": turns, "jobs": self._bench.jobs.running}
+        gauge = self._room.answered(gauge, request, tools, answer.usage.prompt_tokens)
+        running = self._bench.jobs.running
+        desk = replace(desk, turns=turns, squeeze=0, gauge=gauge, jobs=running)
         operations: list[Operation] = [append(*late, answer.message)]
+        reminder = None
         if "tool_calls" not in answer.message:
-            operations += self._ends_or_not(state, turns, answer, update)
-        update["messages"] = operations
-        return update
+            reminder = self._reminder(desk, answer, noted(state["messages"]))
+        if reminder is not None:
+            deliveries = self._news.take()
+            operations += [append(reminder), *deliveries.operations]
+            desk = replace(
+                desk,
+                reminders=desk.reminders + 1,
+                closed=deliveries.pivot,
+                restart=deliveries.restart,
+            )
+        return {"messages": operations, "desk": desk.dump()}
 
-    def _ends_or_not(
-        self, state: State, turns: int, answer: Answer, update: Update
-    ) -> list[Operation]:
-        """What is said to a model that called no tool; nothing when it may end the directive."""
-        reminder = self._reminder(state, turns, answer)
-        if reminder is None:
-            return []
-        deliveries = self._news.take()
-        update["reminders"] = state["reminders"] + 1
-        update["closed"] = deliveries.pivot
-        update["restart"] = deliveries.restart
-        return [append(reminder), *deliveries.operations]
-
-    def _note_model(self, state: State, turns: int) -> None:
+    def _note_model(self, desk: Desk, turns: int) -> None:
         """Says so in the transcript when the model in force is another one than before."""
-        name = self._room.gauge(state)["model"]
-        before = state.get("gauge")
-        was = before["model"] if before else None
-        if name != was:
-            self._context.log({"type": "model", "model": name, "before": was, "turn": turns})
+        name = self._room.gauge(desk)["model"]
+        before = desk.gauge["model"] if desk.gauge else None
+        if name != before:
+            self._context.log({"type": "model", "model": name, "before": before, "turn": turns})
 
-    def _reminder(self, state: State, turns: int, answer: Answer) -> Message | None:
+    def _reminder(self, desk: Desk, answer: Answer, notes: Sequence[str]) -> Message | None:
         """What is said to a model that stopped without a result; None when it may stop."""
-        if state["reminders"] >= MAX_REMINDERS or turns >= self._max_turns(state):
+        if desk.reminders >= MAX_REMINDERS or desk.turns >= self._max_turns(desk):
             return None
         if answer.finish_reason == "length":
             text = _CUT_OFF
-        elif state.get("phase") == "research":
-            if state["reminders"] or noted(state["messages"]):
+        elif desk.phase == "research":
+            if desk.reminders or notes:
                 return None
             text = _NOT_NOTED
-        elif not state["submitted"]:
+        elif not desk.submitted:
             text = _NOT_SUBMITTED
         else:
             return None
@@ -256,26 +244,27 @@ class Worker:
         return reminder
 
     def _after_model(self, state: State) -> str:
-        if state.get("squeeze"):
+        desk, messages = Desk.load(state["desk"]), state["messages"]
+        if desk.squeeze:
             return "compact"
-        messages = state["messages"]
         if unanswered(messages):
             return "tool"
-        if state["closed"] or messages[-1]["role"] != "user":
+        if desk.closed or messages[-1]["role"] != "user":
             return END
         return self._next_ask(state)
 
     # Tools
 
     async def _run_tool(self, state: State) -> Update:
+        desk = Desk.load(state["desk"])
         call, *others = unanswered(state["messages"])
         number = state.get("calls", 0)
         # Identifiers made by endpoints need not be unique; their place in the thread is.
-        key = f"{self._context.agent}/{number}/{call['id']}"
+        key = f"{self._own_keys}{number}/{call['id']}"
         repeated, self._resumed_in_tool = self._resumed_in_tool, False
         made = ToolCall(self._context, key, number, self._bench, repeated)
         shell = self._bench.shell.dump()
-        text, duration_s = await self._timed(made, call["function"], state)
+        text, duration_s = await self._timed(made, call["function"], desk)
         deliveries = Deliveries()
         hears = not made.closed and (made.interrupted or not others)
         if hears:
@@ -288,26 +277,26 @@ class Worker:
         if made.interrupted:
             operations += [append(tool(each["id"], _NOT_REACHED)) for each in others]
         if hears:
-            operations += [*self._few_turns(state), *deliveries.operations]
-        update: Update = {
-            "messages": operations,
-            "calls": number + 1,
-            "submitted": state["submitted"] or made.submitted,
-            "closed": made.closed or deliveries.pivot,
-            "restart": deliveries.restart,
-            "waiting": [each.dump() for each in self._bench.pending],
-            "jobs": self._bench.jobs.running,
-        }
+            operations += [*self._few_turns(desk), *deliveries.operations]
+        desk = replace(
+            desk,
+            submitted=desk.submitted or made.submitted,
+            closed=made.closed or deliveries.pivot,
+            restart=deliveries.restart,
+            waiting=[each.dump() for each in self._bench.pending],
+            jobs=self._bench.jobs.running,
+        )
+        update: Update = {"messages": operations, "calls": number + 1, "desk": desk.dump()}
         if self._bench.shell.dump() != shell:
             update["shell"] = self._bench.shell.dump()
         return update
 
     async def _timed(
-        self, made: ToolCall, function: Mapping[str, str], state: State
+        self, made: ToolCall, function: Mapping[str, str], desk: Desk
     ) -> tuple[str, float]:
         """The tool's answer and how long it took."""
         began = time.monotonic()
-        research = state.get("phase") == "research"
+        research = desk.phase == "research"
         text = await run_tool(made, function["name"], function["arguments"], research=research)
         return text, _since(began)
 
@@ -325,36 +314,40 @@ class Worker:
             interrupted=made.interrupted,
         )
 
-    def _few_turns(self, state: State) -> list[Operation]:
-        left = self._max_turns(state) - state["turns"]
-        if left != TURNS_LEFT_WARNING or state.get("phase") == "research":
+    def _few_turns(self, desk: Desk) -> list[Operation]:
+        left = self._max_turns(desk) - desk.turns
+        if left != TURNS_LEFT_WARNING or desk.phase == "research":
             return []
         reminder = user(_FEW_TURNS.format(left=left), "reminder")
         self._log("user", reminder)
         return [append(reminder)]
 
     def _after_tool(self, state: State) -> str:
-        if state["closed"]:
+        desk = Desk.load(state["desk"])
+        if desk.closed:
             return END
         if unanswered(state["messages"]):
             return "tool"
-        if state["turns"] >= self._max_turns(state):
-            return END
-        return self._next_ask(state)
+        return END if desk.turns >= self._max_turns(desk) else self._next_ask(state)
 
     # The context window
 
     def _next_ask(self, state: State) -> str:
-        return "compact" if self._room.overflows(state, self._schemas(state)) else "model"
+        desk = Desk.load(state["desk"])
+        overflows = self._room.overflows(desk, state["messages"], self._schemas(desk))
+        return "compact" if overflows else "model"
 
     async def _compact(self, state: State) -> Update:
-        return await self._room.compact(state, self._schemas(state))
+        """One step: a kill leaves the old conversation or the new one."""
+        desk = Desk.load(state["desk"])
+        operations = await self._room.compact(desk, state["messages"], self._schemas(desk))
+        return {"messages": operations, "desk": replace(desk, restart=False).dump()}
 
-    def _schemas(self, state: State) -> list[dict[str, Any]]:
-        return self._tools[state.get("phase") == "research"]
+    def _schemas(self, desk: Desk) -> list[dict[str, Any]]:
+        return self._tools[desk.phase == "research"]
 
-    def _max_turns(self, state: State) -> int:
-        return self._research_turns if state.get("phase") == "research" else self._most_turns
+    def _max_turns(self, desk: Desk) -> int:
+        return self._research_turns if desk.phase == "research" else self._most_turns
 
     def _log(self, kind: str, message: Message, **more: Any) -> None:
         self._context.log({"type": kind, "message": message, **more})

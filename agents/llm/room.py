@@ -1,13 +1,14 @@
 """The room that an agent's conversation has in the window of its model, and how it is made."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.agents.base import AgentContext
 from harness.agents.config import ModelConfig
-from harness.agents.conversation import Message, fold, reduce, size, user
+from harness.agents.conversation import Message, Operation, fold, reduce, size, user
 from harness.agents.llm.compaction import Summariser
-from harness.agents.llm.state import Gauge, State, Update
+from harness.agents.llm.state import Desk, Gauge
 from harness.agents.llm.window import Window, calibrated, length, new_gauge, refused
 from harness.errors import ContextTooLongError
 
@@ -29,48 +30,45 @@ class Room:
         self._system = system
         self._summariser = Summariser(context)
 
-    def gauge(self, state: State) -> Gauge:
+    def gauge(self, desk: Desk) -> Gauge:
         """What is known of the model in force."""
         name = _name(self._context.model)
-        gauge = state.get("gauge")
+        gauge = desk.gauge
         return gauge if gauge and gauge["model"] == name else new_gauge(name)
 
-    def overflows(self, state: State, tools: Tools) -> bool:
+    def overflows(self, desk: Desk, messages: Sequence[Message], tools: Tools) -> bool:
         """Whether older turns are to be folded before the model is asked."""
-        if state.get("restart"):
-            return True
-        return self._window(state, tools).overflows(state["messages"])
+        return desk.restart or self._window(desk, tools).overflows(messages)
 
     def answered(
-        self, gauge: Gauge, messages: Sequence[Message], tools: Tools, prompt_tokens: int
-    ) -> Update:
-        """What an answer to `messages` shows."""
-        characters = length(messages) + length(tools)
-        return {"squeeze": 0, "gauge": calibrated(gauge, characters, prompt_tokens)}
+        self, gauge: Gauge, request: Sequence[Message], tools: Tools, prompt_tokens: int
+    ) -> Gauge:
+        """What the answer to a request shows."""
+        return calibrated(gauge, length(request) + length(tools), prompt_tokens)
 
     def refused(
-        self, state: State, messages: Sequence[Message], tools: Tools, error: ContextTooLongError
-    ) -> Update:
-        """What it shows that `messages` were too long.
+        self, desk: Desk, request: Sequence[Message], tools: Tools, error: ContextTooLongError
+    ) -> Desk:
+        """What it shows that a request was too long.
 
         Raises:
-            ContextTooLongError: `error`, when they were as short as they can be.
+            ContextTooLongError: `error`, when the conversation was as short as it can be.
         """
-        squeeze = state.get("squeeze", 0)
-        if squeeze == MAX_SQUEEZES:
+        if desk.squeeze == MAX_SQUEEZES:
             raise error
-        characters = length(messages) + length(tools)
+        characters = length(request) + length(tools)
         answer = self._context.model.max_output_tokens
-        gauge = refused(self.gauge(state), characters, error, answer)
-        return {"squeeze": squeeze + 1, "gauge": gauge}
+        gauge = refused(self.gauge(desk), characters, error, answer)
+        return replace(desk, squeeze=desk.squeeze + 1, gauge=gauge)
 
-    async def compact(self, state: State, tools: Tools) -> Update:
-        """Older turns give way to a summary. One step: a kill leaves the old or the new."""
-        context, messages = self._context, state["messages"]
-        window = self._window(state, tools)
-        squeeze, restart = state.get("squeeze", 0), bool(state.get("restart"))
+    async def compact(
+        self, desk: Desk, messages: Sequence[Message], tools: Tools
+    ) -> list[Operation]:
+        """Operations by which older turns give way to a summary."""
+        context, squeeze = self._context, desk.squeeze
+        window = self._window(desk, tools)
         target = window.to // 2**squeeze
-        everything = restart or squeeze == MAX_SQUEEZES
+        everything = desk.restart or squeeze == MAX_SQUEEZES
         planned = fold(messages, target, summary=target // 4, everything=everything)
         about: dict[str, Any] = {"by": "none"}
         summary: Message = user("", "summary")
@@ -85,19 +83,19 @@ class Room:
             {
                 "type": "compaction",
                 "characters": size(messages),
-                "after": size(reduce(messages, [operations])),
+                "after": size(reduce(list(messages), [operations])),
                 "messages": len(planned.removed),
                 "summary": summary["content"],
-                "why": "restart" if restart else "too_long" if squeeze else "size",
+                "why": "restart" if desk.restart else "too_long" if squeeze else "size",
                 **about,
             }
         )
-        return {"messages": operations, "restart": False}
+        return operations
 
-    def _window(self, state: State, tools: Tools) -> Window:
+    def _window(self, desk: Desk, tools: Tools) -> Window:
         context = self._context
         fixed = length([self._system]) + length(tools)
-        return Window(context.model, context.config.compaction, self.gauge(state), fixed)
+        return Window(context.model, context.config.compaction, self.gauge(desk), fixed)
 
 
 def _name(model: ModelConfig) -> str:

@@ -1,7 +1,8 @@
 """What is checkpointed of an agent, step by step."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, TypedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, TypedDict
 
 from langgraph.channels.delta import DeltaChannel
 
@@ -16,7 +17,7 @@ Shell = dict[str, Any]
 
 
 def replaced(shell: Shell, writes: Sequence[Shell]) -> Shell:
-    """The last write. Written only when it changes: other state is part of every checkpoint."""
+    """The last write."""
     return writes[-1] if writes else shell
 
 
@@ -32,31 +33,56 @@ class Gauge(TypedDict):
     ceiling: int
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything small. One channel, because each costs room in every checkpoint."""
+
+    directive: int = 0
+    """Number of the open one, 0 for none."""
+    phase: Literal["work", "research"] = "work"
+    """`research` in the warm start."""
+    turns: int = 0
+    reminders: int = 0
+    submitted: bool = False
+    closed: bool = False
+    over: bool = False
+    squeeze: int = 0
+    """Times in a row that the endpoint refused the conversation as too long."""
+    restart: bool = False
+    """Whether all turns are to be folded before the next model call."""
+    gauge: Gauge | None = None
+    waiting: Sequence[Waiting] = ()
+    """Submissions whose verdict the agent has not been told."""
+    jobs: Sequence[str] = ()
+    """Background jobs that were running."""
+
+    def dump(self) -> dict[str, Any]:
+        """As plain JSON, without what is as it is at first."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            each.name: values[each.name]
+            for each in fields(self)
+            if values[each.name] != each.default
+        }
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any] | None) -> "Desk":
+        """From what `dump` gave; keys of a later version are passed over."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in (dumped or {}).items() if name in known})
+
+
 class State(TypedDict):
-    """What is checkpointed. `directive` is the number of the open one, 0 for none."""
+    """The channels. The first two are stored as what changes, `desk` anew with every step."""
 
     messages: Annotated[
         list[Message], DeltaChannel(reduce, list, snapshot_frequency=SNAPSHOT_UPDATES)
     ]
     shell: Annotated[Shell, DeltaChannel(replaced, dict, snapshot_frequency=SNAPSHOT_UPDATES)]
-    directive: int
-    phase: str
-    """`research` in the warm start, else `work`."""
-    turns: int
-    reminders: int
-    submitted: bool
-    closed: bool
-    over: bool
     calls: int
     """Tool calls of the thread so far; part of each call's key."""
-    squeeze: int
-    """Times in a row that the endpoint refused the conversation as too long."""
-    restart: bool
-    """Whether all turns are to be folded before the next model call."""
-    gauge: Gauge
-    waiting: list[Waiting]
-    jobs: list[str]
-    """Background jobs that were running."""
+    desk: dict[str, Any]
+    """A dumped `Desk`."""
 
 
 class Update(TypedDict, total=False):
@@ -64,16 +90,5 @@ class Update(TypedDict, total=False):
 
     messages: list[Operation]
     shell: Shell
-    directive: int
-    phase: str
-    turns: int
-    reminders: int
-    submitted: bool
-    closed: bool
-    over: bool
     calls: int
-    squeeze: int
-    restart: bool
-    gauge: Gauge
-    waiting: list[Waiting]
-    jobs: list[str]
+    desk: dict[str, Any]
