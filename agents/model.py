@@ -132,8 +132,7 @@ class ModelClient:
         # OpenAI's newer models refuse the old name, many other servers know no other.
         official = self.url == OPENAI_URL
         self._unknown = Traits(limit_field="max_completion_tokens" if official else "max_tokens")
-        timeout_s = config.timeout_s
-        timeout = openai.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
+        timeout = openai.Timeout(config.timeout_s, connect=min(CONNECT_S, config.timeout_s))
         self._client = line.client(self._key, timeout)
 
     async def close(self) -> None:
@@ -289,9 +288,8 @@ class ModelClient:
     async def _send(self, request: _Request) -> tuple[int, object]:
         """The answer's length and its JSON. `_once` sorts what is raised."""
         completions: Any = self._client.chat.completions
-        # The whole body goes as `extra_body`, which is sent as it is: the client walks through
-        # everything else by its type hints, 0.3 s of CPU for a conversation of 100 messages. And
-        # what comes back is checked here, not by the client's forgiving models.
+        # As `extra_body` it is sent as it is: the client walks through everything else by its type
+        # hints, 0.3 s of CPU for 100 messages. What comes back is checked here, not by its models.
         arguments = {"model": self.model, "messages": [], "extra_body": request.body}
         if not request.body.get("stream"):
             response = await completions.with_raw_response.create(**arguments)
@@ -301,8 +299,13 @@ class ModelClient:
                 body: bytes = await response.read()
                 return len(body), decode(body)
             assembly = Assembly()
-            async for line in response.iter_lines():
-                assembly.line(line)
+            try:
+                async for line in response.iter_lines():
+                    assembly.line(line)
+            except httpx2.TransportError:
+                if not assembly.received:
+                    raise
+                # It broke off in the middle: billed, and without its end no answer.
             return assembly.received, assembly.data()
 
     def _answer(self, data: object, usage: Usage, request: _Request, permit: Permit) -> Answer:
