@@ -47,12 +47,13 @@ class LiveDisplay:
     def _panel(self) -> Panel:
         core = self._run.core
         best = core.graph.best
-        spent = money(core.budget.usd, core.budget.tokens)
+        budget = core.budget
+        used = f"{budget.evaluations} evaluations in {duration(budget.wall_s)}"
+        spent = money(budget.usd, budget.tokens)
         return Panel(
             head=(
                 core.folder.id,
-                f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)}, {spent};"
-                f" budget {format_budget(core.budget.limits)}",
+                f"{used}, {spent}; budget {format_budget(budget.limits)}",
             ),
             best=""
             if best is None
