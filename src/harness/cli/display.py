@@ -73,7 +73,7 @@ class JsonDisplay(SilentDisplay):
                 "run": core.folder.id,
                 "path": str(core.folder.path),
                 "task": core.task.name,
-                "agents": core.config.agents,
+                "agents": core.config.agent_count,
                 "agent": core.config.agent_kind,
                 "sandbox": core.capabilities.name,
                 "budget": core.config.budget.model_dump(),
@@ -106,7 +106,7 @@ class PlainDisplay(SilentDisplay):
         self._run = run
         self._last = time.monotonic()
         say(
-            f"run {core.folder.id}: {core.config.agents} {core.config.agent_kind} agents,"
+            f"run {core.folder.id}: {core.config.agent_count} {core.config.agent_kind} agents,"
             f" sandbox {core.capabilities.name}, budget {format_budget(core.config.budget)}"
         )
 

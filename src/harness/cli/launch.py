@@ -19,7 +19,8 @@ from harness.cli.output import RunsDir, print_answer, runs_folder, say
 from harness.clock import SystemClock
 from harness.errors import HarnessError, ModelRefusedError, StoreError, UserError
 from harness.run.budget import format_budget
-from harness.run.compose import check_config, open_run
+from harness.run.checks import check_config
+from harness.run.compose import open_run
 from harness.run.config import BudgetConfig, RunConfig, load_config, read_saved
 from harness.run.control import send
 from harness.run.folder import RunFolder, find_run, live_process
