@@ -43,6 +43,7 @@ def _until(cli: Cli, run: str, condition: Callable[[dict[str, Any]], bool]) -> d
 
 def _agent(status: dict[str, Any], name: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = [a for a in status["agents"] if a["agent"] == name]
+    assert len(found) == 1
     return found[0]
 
 
