@@ -25,7 +25,7 @@ _DONE = {
     "retire": "",
     "spawn": " You have just joined the team.",
     "fork": " You have just joined the team, with a copy of another agent's conversation.",
-    "merge": " Another agent that was on your lane has retired; its attempts are on the board.",
+    "merge": "",
 }
 """What a rule without a text of its own says of its action."""
 
@@ -137,8 +137,7 @@ def _check_condition(rule: HeartbeatRule, team: TeamView, agent: AgentView) -> N
         names = "`team` and `rule`" if rule.scope == "team" else "`agent`, `team` and `rule`"
         raise ConfigurationError(
             f"the condition of the heartbeat rule {rule.name!r} cannot be decided: {error}",
-            expected=f"a Jinja2 expression over {names}; scores may be none,"
-            " lists may be empty",
+            expected=f"a Jinja2 expression over {names}; scores may be none, lists may be empty",
             action=f"correct `when` of the rule {rule.name!r}",
         ) from error
 

@@ -116,7 +116,10 @@ def _reached(case: Case) -> tuple[tuple[AgentView, ...], tuple[str, ...]]:
     rule, team = case.rule, case.team
     if rule.action.do == "merge":
         pair = alike_pair(team, rule.similarity)
-        return ((), ()) if pair is None else ((pair[1],), (pair[0].agent, pair[1].agent))
+        if pair is None:
+            return (), ()
+        # The run tells the one that stays what the other leaves; a rule may say more.
+        return (pair[1],) if rule.prompt is not None else (), (pair[0].agent, pair[1].agent)
     agents = (case.agent,) if case.agent is not None else _recipients(case)
     names = tuple(agent.agent for agent in agents)
     return (() if rule.action.do in _WITHOUT_MESSAGE else agents), names

@@ -1,6 +1,7 @@
 """Heartbeats in the store: what fired and why, and the messages, each given until it was heard."""
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,16 @@ class Fired(NamedTuple):
     targets: tuple[AgentId, ...]
 
 
+class Note(NamedTuple):
+    """What an agent wrote to the memory; `id` is its line in the run's log of it."""
+
+    id: int
+    agent: AgentId
+    record: str
+    title: str
+    text: str
+
+
 class Entry(NamedTuple):
     """A line of the journal that heartbeats count: `verdict`, `submitted` or `crash`."""
 
@@ -53,8 +64,17 @@ class InterventionTable:
 
     def queue(self, intervention: Intervention, *, evaluations: int) -> int:
         """Queue a message that no rule sent; `evaluations` is its agent's count."""
-        with self._db.transaction():
-            return self._queue(intervention, evaluations, None)
+        with self._db.transaction() as db:
+            self._db.event(
+                EventKind.INTERVENTION,
+                agent=intervention.agent,
+                data={
+                    "rule": intervention.rule,
+                    "reason": intervention.reason,
+                    "action": intervention.action,
+                },
+            )
+            return self._queue(db, intervention, evaluations, None)
 
     def record(
         self,
@@ -70,19 +90,17 @@ class InterventionTable:
         numbers: list[int] = []
         with self._db.transaction(durable=bool(firings)) as db:
             for firing, scores in firings:
-                number = self._fire(firing, scores)
+                number = self._fire(db, firing, scores)
                 numbers.append(number)
                 for intervention in firing.interventions:
                     count = evaluations.get(intervention.agent, 0)
-                    self._queue(intervention, count, number)
+                    self._queue(db, intervention, count, number)
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_HANDLED, str(handled)))
         return numbers
 
-    def _fire(self, firing: Firing, scores: Scores) -> int:
+    def _fire(self, db: sqlite3.Connection, firing: Firing, scores: Scores) -> int:
         rule, mark = firing.rule, firing.mark
-        done = "" if rule.action.do in _BY_AGENTS else None
-        with_note = rule.relay
-        cursor = self._db.read(
+        cursor = db.execute(
             "INSERT INTO fired VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL)",
             (
                 self._db.now(),
@@ -98,8 +116,8 @@ class InterventionTable:
                 scores.best,
                 scores.team_evaluations,
                 scores.team_best,
-                int(with_note),
-                done,
+                int(rule.relay),
+                "" if rule.action.do in _BY_AGENTS else None,
             ),
         )
         self._db.event(
@@ -119,8 +137,14 @@ class InterventionTable:
         )
         return int(cursor.lastrowid or 0)
 
-    def _queue(self, intervention: Intervention, evaluations: int, firing: int | None) -> int:
-        cursor = self._db.read(
+    def _queue(
+        self,
+        db: sqlite3.Connection,
+        intervention: Intervention,
+        evaluations: int,
+        firing: int | None,
+    ) -> int:
+        cursor = db.execute(
             "INSERT INTO interventions VALUES (NULL,?,?,?,?,?,?,?,?,?,NULL,NULL)",
             (
                 self._db.now(),
@@ -134,16 +158,6 @@ class InterventionTable:
                 firing,
             ),
         )
-        if firing is None:
-            self._db.event(
-                EventKind.INTERVENTION,
-                agent=intervention.agent,
-                data={
-                    "rule": intervention.rule,
-                    "reason": intervention.reason,
-                    "action": intervention.action,
-                },
-            )
         return int(cursor.lastrowid or 0)
 
     def take(self, agent: AgentId) -> list[Intervention]:
@@ -169,6 +183,9 @@ class InterventionTable:
                 "UPDATE interventions SET delivered_at = ? WHERE id = ?",
                 [(now, row["id"]) for row in waiting],
             )
+            if waiting:
+                given = [row["id"] for row in waiting]
+                self._db.event(EventKind.INTERVENTION, agent=agent, data={"given": given})
         return [_intervention(row) for row in waiting]
 
     def again(self, agent: AgentId) -> int:
@@ -212,14 +229,29 @@ class InterventionTable:
         with self._db.transaction(durable=False) as db:
             db.execute("UPDATE fired SET outcome = ? WHERE id = ?", (outcome, firing))
 
-    def awaited(self, agent: AgentId) -> list[Fired]:
-        """Firings that asked this agent for a note which has not come."""
+    def awaited(self) -> list[tuple[Fired, AgentId]]:
+        """Firings that asked for a note which has not come, and whom they asked."""
         found = self._db.read(
-            "SELECT * FROM fired WHERE relay = 1 AND note IS NULL AND id IN"
-            " (SELECT firing FROM interventions WHERE agent = ?) ORDER BY id DESC",
-            (agent,),
+            "SELECT fired.*, interventions.agent AS asked FROM fired JOIN interventions"
+            " ON interventions.firing = fired.id"
+            " WHERE fired.relay = 1 AND fired.note IS NULL ORDER BY fired.id"
         ).fetchall()
-        return [_fired(row) for row in found]
+        return [(_fired(row), AgentId(row["asked"])) for row in found]
+
+    def notes(self, after: int) -> list[Note]:
+        """What agents wrote to the memory of themselves, oldest first."""
+        found = self._db.read(
+            "SELECT id, agent, query, records FROM memory_log"
+            " WHERE id > ? AND op = 'write' AND attempt IS NULL ORDER BY id",
+            (after,),
+        )
+        notes: list[Note] = []
+        for row in found:
+            shown = json.loads(row["records"])[0]
+            notes.append(
+                Note(row["id"], AgentId(row["agent"]), shown["id"], row["query"], shown["text"])
+            )
+        return notes
 
     def relayed(
         self,
@@ -233,8 +265,19 @@ class InterventionTable:
             changed = db.execute(
                 "UPDATE fired SET note = ? WHERE id = ? AND note IS NULL", (note, firing)
             ).rowcount
-            for message in messages if changed else ():
-                self._queue(message, evaluations.get(message.agent, 0), firing)
+            if not changed:
+                return
+            for message in messages:
+                self._queue(db, message, evaluations.get(message.agent, 0), firing)
+            self._db.event(
+                EventKind.INTERVENTION,
+                data={"firing": firing, "note": note, "to": [each.agent for each in messages]},
+            )
+
+    def tell_newcomer(self, firing: int, message: Intervention) -> None:
+        """The message of a firing for an agent that joined because of it."""
+        with self._db.transaction(durable=False) as db:
+            self._queue(db, message, 0, firing)
 
     def entries(self, after: int = 0) -> list[Entry]:
         """The lines of the journal that are counted, in order, from behind `after` on."""

@@ -12,6 +12,7 @@ from harness.ids import SEED_AGENT, AgentId, AttemptId
 TEAM_WINDOW = 4 * MAX_WINDOW
 """The team's newest attempts that rules can look back over."""
 
+
 @dataclass(slots=True)
 class _Streak:
     """Attempts since the last gain that was larger than an epsilon.
