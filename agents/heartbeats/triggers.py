@@ -47,6 +47,36 @@ def cooled(case: Case) -> bool:
     return attempts and case.since_fired_s >= cooldown.minutes * 60
 
 
+def summary(rule: HeartbeatRule) -> str:
+    """A rule's trigger in a few words."""
+    whose = "the team's" if rule.scope == "team" else "its own"
+    return {
+        "interval": f"every {rule.every} of {whose} attempts",
+        "plateau": f"{rule.every} of {whose} attempts without a best"
+        + (f" by more than {rule.epsilon:.3g}" if rule.epsilon else ""),
+        "silence": f"{rule.minutes} min without a submission",
+        "stall": f"{rule.minutes} min without an event",
+        "crashes": f"{rule.every} crashes within {rule.minutes} min",
+        "budget": f"{rule.fraction or 1:.0%} of the budget used",
+        "convergence": f"{rule.threshold:.0%} of {whose} last {rule.every} are near-copies",
+    }[rule.trigger]
+
+
+def outlook(case: Case) -> str:
+    """When the rule is due next, as far as counts tell; empty when only time does."""
+    rule, count = case.rule, case.count
+    if rule.trigger == "interval":
+        every = _every(rule)
+        due_at = (max(count, case.mark.evaluations) // every + 1) * every
+        return f"at {due_at} (now {count})" if not due(case) else f"due (now {count})"
+    if rule.trigger == "plateau":
+        return f"{case.view.since(rule.epsilon)} of {rule.every} (now {count})"
+    if rule.trigger == "budget":
+        fired = case.mark.at is not None and case.mark.limits == case.team.limits
+        return "done" if fired else f"now {case.team.budget_used:.0%}"
+    return ""
+
+
 def near_copies(case: Case) -> tuple[int, int]:
     """How many of the newest attempts are near-copies of one before them, and of how many."""
     window = case.view.recent[-_every(case.rule) :]
