@@ -459,8 +459,8 @@ def test_changed_is_what_a_comparison_of_all_files_finds(
 
 
 def test_changed_reads_only_the_beginnings_of_some_files(repository: Repository) -> None:
-    big = {f"{number:03}.bin": TreeFile(os.urandom(100_000)) for number in range(40)}
-    before, after = repository.changed(repository.write_tree({}), repository.write_tree(big))
+    files = {f"{number}.bin": TreeFile(os.urandom(5000)) for number in range(4)}
+    trees = (repository.write_tree({}), repository.write_tree(files))
+    before, after = repository.changed(*trees, max_files=3, max_bytes=3000)
     assert before == {}
-    assert list(after) == [f"{number:03}.bin" for number in range(32)]
-    assert all(data == big[name].data[: 32 * 1024] for name, data in after.items())
+    assert after == {f"{number}.bin": files[f"{number}.bin"].data[:3000] for number in range(3)}
