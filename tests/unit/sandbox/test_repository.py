@@ -441,6 +441,7 @@ def test_what_is_returned_has_been_synced(
             assert folder in log
 
 
+@settings(max_examples=10)
 @given(TREES, TREES)
 def test_changed_is_what_a_comparison_of_all_files_finds(
     shared: Repository, old: dict[str, TreeFile], new: dict[str, TreeFile]
