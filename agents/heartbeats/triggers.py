@@ -1,7 +1,8 @@
 """Whether a rule is due: one pure function a trigger."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from harness.agents.heartbeats.base import AgentView, AttemptView, Mark, TeamView
 from harness.agents.heartbeats.config import HeartbeatRule, Trigger
@@ -9,7 +10,8 @@ from harness.agents.heartbeats.config import HeartbeatRule, Trigger
 NEVER = Mark(0)
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Case:
     """A rule asked about an agent (None: the team) now, in seconds since the epoch."""
 
     rule: HeartbeatRule

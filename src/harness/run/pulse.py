@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from harness.agents.heartbeats.base import (
@@ -27,7 +26,7 @@ from harness.run.budget import format_budget
 from harness.run.config import RunConfig
 from harness.run.core import Core
 from harness.run.interventions import Entry, Fired, Note, Scores
-from harness.run.rules import heartbeat_rules
+from harness.run.rules import heartbeat_rules, prompt_folders
 from harness.run.standings import Standings
 from harness.run.vitals import BUSY, GONE, Seen, Vitals
 
@@ -56,7 +55,7 @@ class Pulse:
         self._crashes: dict[AgentId, list[float]] = {}
         self._problems: dict[str, str] = {}
         self._similarity = Similarity(self._changes)
-        self._folders: tuple[Path, ...] = ()
+        self._folders = prompt_folders(core.task, core.config.agent)
         self._marks = self._table.marks()
         self._rules: tuple[HeartbeatRule, ...] = ()
         handled = self._table.handled()
@@ -191,18 +190,11 @@ class Pulse:
             state_s=idle_s,
             busy=busy,
             busy_s=idle_s if busy else 0.0,
-            busy_limit_s=self._limit(agent, busy),
+            busy_limit_s=state.limit_s if state is not None and busy else None,
             idle_s=idle_s,
             silent_s=silent_s,
             crash_ages=tuple(now - at for at in self._crashes.get(agent, ())),
         )
-
-    def _limit(self, agent: AgentId, busy: str) -> float | None:
-        if busy == "model":
-            return self._core.roster.model(agent).timeout_s
-        if busy == "command":
-            return self._core.roster.config(agent).command_timeout_s
-        return None
 
     def _catch_up(self, now: float) -> None:
         for entry in self._table.entries(self._handled):
@@ -260,8 +252,10 @@ class Pulse:
 
     def _counts(self) -> dict[str, int]:
         """Evaluations of each agent, and under the empty name of the team."""
-        counts = {agent: self._standings.evaluations(agent) for agent in self._standings.agents}
-        return {**counts, "": self._standings.evaluations()}
+        counts: dict[str, int] = {"": self._standings.evaluations()}
+        for agent in self._standings.agents:
+            counts[agent] = self._standings.evaluations(agent)
+        return counts
 
     def _changes(self, attempt: AttemptView) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
         core = self._core

@@ -1,10 +1,16 @@
 """The heartbeat rules in force, and other things the kinds of agents decide."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from harness.agents.config import AgentConfig
 from harness.agents.heartbeats.base import HeartbeatRule
-from harness.agents.heartbeats.rules import default_rules
+from harness.agents.heartbeats.config import default_rules
 from harness.run.config import RunConfig
+from harness.tasks.base import Task
+
+PROMPTS = "prompts"
+"""Folder of a task whose templates stand in for the shipped prompts."""
 
 PLAIN_AGENTS = frozenset({"offline"})
 """Agents that call no model: they write no code of a model's and read no messages."""
@@ -25,3 +31,10 @@ def heartbeat_rules(config: RunConfig) -> Sequence[HeartbeatRule]:
     if config.heartbeats is not None:
         return config.heartbeats
     return () if only_plain(config) else default_rules()
+
+
+def prompt_folders(task: Task, config: AgentConfig) -> tuple[Path, ...]:
+    """Where templates are looked for before the shipped ones: the run's, then the task's."""
+    folders = [Path(config.prompts).expanduser()] if config.prompts else []
+    folders.append(task.folder / PROMPTS)
+    return tuple(folder for folder in folders if folder.is_dir())
