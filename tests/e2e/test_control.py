@@ -226,7 +226,7 @@ def test_a_read_only_run_can_be_looked_at_and_says_so_at_resume(cli: Cli) -> Non
         # A mount and not permissions, which root does not have to heed.
         command = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", folder, folder, "--", HARNESS]
         return subprocess.run(
-            [*command, *arguments],
+            [*map(str, command), *arguments],
             cwd=cli.folder, env=cli.environment, capture_output=True, text=True,
             timeout=TIMEOUT_S, check=False,
         )  # fmt: skip

@@ -51,8 +51,10 @@ class LiveDisplay:
         return Panel(
             head=(
                 core.folder.id,
-                f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)}, {spent};"
-                f" budget {format_budget(core.budget.limits)}",
+                (
+                    f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)},"
+                    f" {spent}; budget {format_budget(core.budget.limits)}"
+                ),
             ),
             best=""
             if best is None

@@ -122,7 +122,7 @@ class RunContext:
         self._submissions.begin(None)
         core.directive_of.pop(self._agent, None)
         core.store.directives.close(self._agent)
-        await core.pauses.wait(self._agent)
+        await core.hold(self._agent)
         if core.ending:
             return None
         with core.timings.phase("select"):

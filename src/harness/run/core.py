@@ -174,6 +174,24 @@ class Core:
         """Note what an agent does now; written to the store by the ticker."""
         self.agents[agent] = AgentState(state, activity, self.clock.now())
 
+    async def hold(self, agent: AgentId) -> None:
+        """Where an agent stands still while it, or the whole run, is paused; the end frees it."""
+        if (pause := self.pauses.of(agent)) is None or self.ending:
+            return
+        before = self.agents.get(agent)
+        self.say(agent, "paused", pause.reason)
+        waits = [
+            asyncio.create_task(self.pauses.wait(agent)),
+            asyncio.create_task(self.ending.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        self.say(agent, "working", before.activity if before is not None else "")
+
     def mark(self, agent: AgentId, state: str, limit_s: float | None = None) -> None:
         """The agent's state changed within the same activity."""
         known = self.agents.get(agent)

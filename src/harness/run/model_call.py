@@ -19,7 +19,7 @@ class RecordedCall:
         self._call: ModelCall | None = None
 
     async def __aenter__(self) -> "RecordedCall":
-        await self._core.pauses.wait(self._agent)
+        await self._core.hold(self._agent)
         self._call = await self._reserved.__aenter__()
         limit_s = self._core.roster.model(self._agent).timeout_s
         self._core.mark(self._agent, "thinking", limit_s)

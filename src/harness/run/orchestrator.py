@@ -16,6 +16,7 @@ from harness.run.commands import Commands
 from harness.run.core import Core
 from harness.run.evaluation import MAIN, Evaluations
 from harness.run.pulse import Pulse
+from harness.run.store import Answer
 from harness.run.supervisor import MakeAgent, Supervisor, unreachable
 from harness.run.team import Team
 from harness.sandbox.scan import scan
@@ -25,6 +26,9 @@ PULSE_EVERY_TICKS = 4
 SESSION_EVERY_TICKS = 8
 GRACE_S = 5.0
 """How long agents may take to return once the run is over and nothing is in flight."""
+
+
+TOO_LATE = Answer("the run has ended", False, "a live run", "harness resume RUN goes on with it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,8 @@ class Run:
             }
         )
         if final:
+            for command in core.store.take_commands():
+                core.store.answer(command, TOO_LATE)
             timings = {name: core.timings.seconds[name] for name in sorted(core.timings.seconds)}
             core.store.set_meta("timings", rows.dump(timings))
             core.store.event(
