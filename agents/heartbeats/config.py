@@ -45,6 +45,9 @@ _NEEDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
 }
 """For each trigger, the keys it needs and those it may have."""
 
+OF_TRIGGERS: Final = frozenset[str]().union(*(needs | may for needs, may in _NEEDS.values()))
+"""The keys that belong to some triggers only."""
+
 _PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "pause": frozenset({"minutes"}),
     "retune": frozenset({"model", "temperature"}),
@@ -157,11 +160,10 @@ class HeartbeatRule(BaseModel):
         if self.name == USER_RULE:
             raise ValueError(f"another name than {USER_RULE!r}, which is the user's own")
         needed, allowed = _NEEDS[self.trigger]
-        every_kind = frozenset[str]().union(*(needs | may for needs, may in _NEEDS.values()))
         missing = {key for key in needed if getattr(self, key) is None}
         if missing:
             raise ValueError(f"the trigger {self.trigger!r} with {_listed(missing)}")
-        foreign = (_changed(self) & every_kind) - needed - allowed
+        foreign = (_changed(self) & OF_TRIGGERS) - needed - allowed
         if foreign:
             raise ValueError(f"the trigger {self.trigger!r} without {_listed(foreign)}")
         self._check_window()

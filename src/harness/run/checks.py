@@ -21,7 +21,7 @@ def check_config(config: RunConfig, task: Task) -> None:
     for agent in config.agent_configs:
         _check_models(agent)
         make_agent(agent.resolved_kind, agent)
-    check_rules(heartbeat_rules(config), prompt_folders(task, config.agent))
+    check_rules(heartbeat_rules(config), prompt_folders(task.folder, config.agent))
     ends = config.budget.evaluations is not None or config.budget.hours is not None
     if only_plain(config) and not ends:
         raise ConfigurationError(

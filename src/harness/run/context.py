@@ -88,7 +88,7 @@ class RunContext:
 
     @property
     def prompts(self) -> Sequence[Path]:
-        return prompt_folders(self._core.task, self.config)
+        return prompt_folders(self._core.task.folder, self.config)
 
     @property
     def graph(self) -> AttemptGraph:

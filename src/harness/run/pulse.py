@@ -55,7 +55,7 @@ class Pulse:
         self._crashes: dict[AgentId, list[float]] = {}
         self._problems: dict[str, str] = {}
         self._similarity = Similarity(self._changes)
-        self._folders = prompt_folders(core.task, core.config.agent)
+        self._folders = prompt_folders(core.task.folder, core.config.agent)
         self._marks = self._table.marks()
         self._rules: tuple[HeartbeatRule, ...] = ()
         handled = self._table.handled()
