@@ -6,12 +6,13 @@ from harness.agents.pricing import price_of
 from harness.agents.registry import make_agent
 from harness.errors import ConfigurationError
 from harness.run.config import RunConfig
-from harness.run.rules import PLAIN_AGENTS, heartbeat_rules, only_plain
+from harness.run.rules import PLAIN_AGENTS, heartbeat_rules, only_plain, prompt_folders
 from harness.sandbox.base import Capabilities
+from harness.tasks.base import Task
 
 
-def check_config(config: RunConfig) -> None:
-    """Check a configuration by itself.
+def check_config(config: RunConfig, task: Task) -> None:
+    """Check a configuration for a task.
 
     Raises:
         ConfigurationError: An agent that cannot be made, rules that cannot be rendered, or money
@@ -20,7 +21,7 @@ def check_config(config: RunConfig) -> None:
     for agent in config.agent_configs:
         _check_models(agent)
         make_agent(agent.resolved_kind, agent)
-    check_rules(heartbeat_rules(config))
+    check_rules(heartbeat_rules(config), prompt_folders(task.folder, config.agent))
     ends = config.budget.evaluations is not None or config.budget.hours is not None
     if only_plain(config) and not ends:
         raise ConfigurationError(

@@ -122,7 +122,7 @@ def _core(
     policy = make_policy(
         config.search.policy, seed=config.seed, direction=task.direction, config=config.search
     )
-    standings = Standings(task.direction, store.interventions.fired())
+    standings = Standings(task.direction)
     for attempt in judged:
         policy.observe(attempt)
         standings.observe(attempt)

@@ -22,6 +22,7 @@ from harness.run.team import Team
 from harness.sandbox.scan import scan
 
 TICK_S = 0.25
+PULSE_EVERY_TICKS = 4
 SESSION_EVERY_TICKS = 8
 GRACE_S = 5.0
 """How long agents may take to return once the run is over and nothing is in flight."""
@@ -195,6 +196,7 @@ class Run:
     async def _work(self) -> None:
         core, team = self.core, self._team
         team.start()
+        self._pulse.attach(team)
         either = [asyncio.create_task(each) for each in (team.wait(), core.ending.wait())]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -221,6 +223,8 @@ class Run:
                 self.core.store.answer(command, await self._commands.obey(command))
             if (spent := self.core.budget.spent()) is not None:
                 self.core.ending.request(spent)
+            if ticks % PULSE_EVERY_TICKS == 0:
+                self._pulse.tick(self.core.clock.now())
             if ticks % SESSION_EVERY_TICKS == 0:
                 self._write_state()
 
