@@ -105,3 +105,14 @@ def difference(base: Mapping[str, str], files: Mapping[str, str]) -> str:
 def changed(base: Mapping[str, str], files: Mapping[str, str]) -> Files:
     """Those of `files` that differ from `base`."""
     return {path: content for path, content in files.items() if base.get(path) != content}
+
+
+def placing(
+    base: Mapping[str, str], files: Mapping[str, str], placed: Sequence[str]
+) -> tuple[Files, list[str]]:
+    """What to write and what to remove, so that a workspace holds `base` with `files` in it.
+
+    `placed` are the paths written before.
+    """
+    write = {path: base[path] for path in placed if path in base} | dict(files)
+    return write, [path for path in placed if path not in base and path not in files]
