@@ -5,7 +5,7 @@ passage left out, a block that is not closed.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from harness.agents.edit import Block, EditError, parse_blocks
@@ -53,11 +53,12 @@ class _Fenced:
     body: str
 
 
-def parse_files(text: str, *, only: str = "") -> dict[str, str]:
+def parse_files(text: str, *, only: str = "", known: str = "") -> dict[str, str]:
     """Whole files in fences that name their path, by path.
 
     A path may stand in the fence's opening line, on the line before it, or in a comment that is the
-    file's first line. One fence without any is the file `only`, where that is given.
+    file's first line. One fence without any is the file `only`, where that is given. `known` is
+    what was there before: its lines never count as standing for something left out.
 
     Raises:
         AnswerError: A fence that is not closed, a file given twice or with parts left out, or
@@ -82,14 +83,15 @@ def parse_files(text: str, *, only: str = "") -> dict[str, str]:
                 "the opening line of each"
             )
         files[only] = unnamed[0].body
+    lines = frozenset(known.split("\n"))
     for path, content in files.items():
-        _refuse_gaps(path, content)
+        _refuse_gaps(path, content, lines)
     return files
 
 
-def _refuse_gaps(path: str, content: str) -> None:
+def _refuse_gaps(path: str, content: str, known: Container[str]) -> None:
     for number, line in enumerate(content.split("\n"), 1):
-        if _ELISION.match(line):
+        if line not in known and _ELISION.match(line):
             raise AnswerError(
                 f"{path}, line {number} ({line.strip()[:80]!r}) stands for code that is left out: "
                 "write the whole file"

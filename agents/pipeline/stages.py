@@ -155,7 +155,7 @@ def _take_join(desk: Desk, state: State, answer: str) -> Update:
 def _whole_files(desk: Desk, state: State, answer: str, only: str) -> dict[str, str]:
     """Files given whole, and blocks where a model gave those instead; never none."""
     submission = desk.context.task.submission
-    files = parse_files(answer, only=only)
+    files = parse_files(answer, only=only, known="\n".join(desk.files(state).values()))
     problems = [problem for path in files if (problem := refused(path, submission))]
     if has_blocks(answer):
         current = {**desk.files(state), **files}
