@@ -116,10 +116,16 @@ def _planned_files(text: str) -> Iterator[PlannedFile]:
             path = find_path(entry)
             if path and path not in seen:
                 seen.add(path)
-                purpose = entry[len(path) :].strip("*_`:-–—() \t")
-                yield PlannedFile(path, one_line(purpose, limit=300))
+                yield PlannedFile(path, _purpose(entry[len(path) :]))
         if seen:
             return
+
+
+def _purpose(text: str) -> str:
+    purpose = text.lstrip("*_`:-–—( \t").rstrip("*_ \t")
+    if purpose.count(")") > purpose.count("("):
+        purpose = purpose.removesuffix(")")
+    return one_line(purpose, limit=300)
 
 
 def _entries(lines: Iterator[str]) -> Iterator[str]:

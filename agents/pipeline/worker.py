@@ -140,14 +140,15 @@ class Worker:
         except AnswerError as error:
             kept = error.kept if isinstance(error, UnusableError) else {}
             after = merged(state, {**update, **kept})
-            return self._sent_back(stage, desk, after, [messages[0], _assistant(text)], error)
+            return self._sent_back(stage, desk, after, messages[0], text, error)
 
     def _sent_back(
         self,
         stage: Stage,
         desk: Desk,
         state: State,
-        exchange: list[Message],
+        asked: Message,
+        answer: str,
         error: AnswerError,
     ) -> Update:
         """The answer goes back with what is wrong with it, or another way is taken."""
@@ -155,14 +156,13 @@ class Worker:
         problem = clip(str(error), _COMPLAINT_CHARACTERS)
         if tries >= stage.tries:
             self._event(stage.name, f"given up after {tries} answers; the last one: {problem}")
-            answer = str(exchange[-1]["content"])
             return {**state, **_next_question(stage.give_up(desk, state, answer))}
         form = desk.ask(stage.form)
         complaint = f"Your answer cannot be used as it is: {problem}\n\n{form}"
         return {
             **state,
             "tries": tries,
-            "exchange": [*exchange, _user(complaint)],
+            "exchange": [asked, _assistant(answer), _user(complaint)],
             "next": stage.name,
         }
 
@@ -192,10 +192,9 @@ class Worker:
             checked = await check(self._context)
             message = {"role": "tool", "content": checked.report or "cut short"}
             self._log("tool", message, "check", name="check", ok=checked.ok)
-            if checked.cut:
-                return {"next": "check"}
-            if checked.ok:
-                return {"placed": self._placed(state), "next": "submit"}
+            if checked.cut or checked.ok:
+                follows = "check" if checked.cut else "submit"
+                return {"placed": self._placed(state), "next": follows}
             problem = checked.report
         return {"placed": self._placed(state), **_repair(state, problem)}
 
