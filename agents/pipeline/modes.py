@@ -48,14 +48,17 @@ def _entry(desk: Desk, paths: list[str]) -> str:
     return named[0] if named else paths[-1]
 
 
-def coded(desk: Desk, state: State, files: Files) -> Update | None:
-    """The state with `files` written; None when that changes nothing.
-
-    What a check found wrong goes back to the check, everything else to the review.
-    """
+def rewritten(desk: Desk, state: State, files: Files) -> Files:
+    """What differs from the base once `files` are written; empty when they change nothing."""
     after = changed(desk.base, {**state["files"], **files})
-    if not after or after == state["files"]:
-        return None
+    return {} if after == state["files"] else after
+
+
+def coded(state: State, after: Files) -> Update:
+    """The state once all is written.
+
+    What a check or a review found wrong goes to the check, everything else to the review.
+    """
     follows = "check" if state["problem"] else "review"
     return {"files": after, "problem": "", "left_out": "", "modules": [], "next": follows}
 

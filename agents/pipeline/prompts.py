@@ -144,9 +144,7 @@ class Desk:
         """Files in fences, those of `first` before the others, as many as there is room for."""
         order = list(dict.fromkeys([*(path for path in first if path in files), *files]))
         shown: list[str] = []
-        hidden = [
-            f"{p} (not text)" for p in (self.unreadable if unreadable is None else unreadable)
-        ]
+        hidden = [f"{path} (not text)" for path in unreadable]
         for path in order:
             content = files[path]
             if len(content) > room and shown:

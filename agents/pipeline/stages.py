@@ -16,7 +16,7 @@ from harness.agents.pipeline.answers import (
     parse_review,
 )
 from harness.agents.pipeline.files import Applied, apply_path_blocks, refused
-from harness.agents.pipeline.modes import coded, other_way, repair, targets
+from harness.agents.pipeline.modes import coded, other_way, repair, rewritten, targets
 from harness.agents.pipeline.parts import (
     AnswerError,
     has_blocks,
@@ -123,10 +123,10 @@ def _join_values(desk: Desk, state: State) -> dict[str, Any]:
 
 
 def _coded(desk: Desk, state: State, files: dict[str, str]) -> Update:
-    update = coded(desk, state, files)
-    if update is None:
+    after = rewritten(desk, state, files)
+    if not after:
         raise UnusableError("with this the files stay as they are: nothing would change")
-    return update
+    return coded(state, after)
 
 
 def _take_full(desk: Desk, state: State, answer: str) -> Update:
@@ -174,14 +174,14 @@ def _take_diff(desk: Desk, state: State, answer: str) -> Update:
     if not applied.problems:
         return _coded(desk, state, applied.files) | {"misses": 0}
     problems = "\n".join(applied.problems)
-    update = coded(desk, state, applied.files)
-    if update is None:
+    after = rewritten(desk, state, applied.files)
+    if not after:
         raise UnusableError(f"nothing was applied.\n{problems}")
     done = ", ".join(f"`{path}`" for path in applied.files)
     raise UnusableError(
         f"{done} changed as you wrote. The blocks for other files were not applied:\n{problems}\n"
         "Send only those again, put right.",
-        {"files": update["files"], "left_out": clip(problems, _LEFT_OUT_CHARACTERS), "misses": 0},
+        {"files": after, "left_out": clip(problems, _LEFT_OUT_CHARACTERS), "misses": 0},
     )
 
 

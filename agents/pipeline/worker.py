@@ -76,7 +76,8 @@ class Worker:
         context.say("asking for a directive")
         if "directive" not in state:
             self._log("system", {"role": "system", "content": system(context)}, "assign")
-        findings, messages = state.get("findings", []), list(state.get("messages", []))
+        findings: list[str] = state.get("findings", [])
+        messages: list[str] = [*state.get("messages", [])]
         for intervention in context.interventions():
             findings = [] if intervention.action == "restart" else findings
             messages.append(self._told(intervention))
@@ -92,17 +93,17 @@ class Worker:
 
     def _hear(self, state: State, update: Update) -> Update:
         """What a step changes, with the interventions that came during it."""
-        after: Update = {**merged(state, update)}
+        after = merged(state, update)
         for intervention in self._context.interventions():
             after["messages"] = [*after["messages"], self._told(intervention)]
             if intervention.action == "restart":
-                after |= {"findings": [], "misses": 0}
+                after["findings"], after["misses"] = [], 0
             if intervention.action == "pivot":
-                after |= {"next": "finish", "ended": f"told to pivot by {intervention.rule}"}
+                after["next"], after["ended"] = "finish", f"told to pivot by {intervention.rule}"
             elif intervention.urgent and after["next"] == "check":
                 # Nothing is submitted yet: the plan is made again with what was said.
-                after |= {"next": "plan", "exchange": [], "tries": 0, **NO_CODE}
-        return after
+                after = merged(after, {"next": "plan", "exchange": [], "tries": 0, **NO_CODE})
+        return {**after}
 
     def _told(self, intervention: Intervention) -> str:
         message = {"role": "user", "content": intervention.text}
@@ -138,7 +139,7 @@ class Worker:
             taken = (_refuse_cut if cut else stage.take)(desk, state, text)
             return {**update, **_next_question(taken)}
         except AnswerError as error:
-            kept = error.kept if isinstance(error, UnusableError) else {}
+            kept: Update = error.kept if isinstance(error, UnusableError) else {}
             after = merged(state, {**update, **kept})
             return self._sent_back(stage, desk, after, messages[0], text, error)
 

@@ -117,8 +117,8 @@ async def play(
     with ScriptedEndpoint(model) as endpoint:
         named = ModelConfig(name="scripted", base_url=endpoint.url, retries=1)
         config = AgentConfig(model=named, max_turns=max_turns, command_timeout_s=command_timeout_s)
-        more = {"seed": seed, "task": task, "score": value_score, "config": config} | more
-        async with open_context(folder, provider, **more) as context:
+        given: dict[str, Any] = {"seed": seed, "task": task, "score": value_score, "config": config}
+        async with open_context(folder, provider, **(given | more)) as context:
             prepare(context)
             await PipelineAgent(config).run(context)
             return Played(context, model)
