@@ -159,9 +159,25 @@ def test_the_worked_example_is_a_valid_action() -> None:
 
 
 lines = st.lists(
-    st.sampled_from(  # noqa: RUF005
-        ("", "x = 1", "    pass", "```", "```python", "=======", "=== Results ===", "<<<< SEARCH")
-        + ("--- a", "@@ -1 @@", "EOF", '"quoted\\n"', "~~~", "é ü", "=== end", "== path ==")
+    st.sampled_from(
+        (
+            "",
+            "x = 1",
+            "    pass",
+            "```",
+            "```python",
+            "=======",
+            "=== Results ===",
+            "<<<< SEARCH",
+            "--- a",
+            "@@ -1 @@",
+            "EOF",
+            '"quoted\\n"',
+            "~~~",
+            "é ü",
+            "=== end",
+            "== path ==",
+        )
     ),
     min_size=2,
     max_size=12,
