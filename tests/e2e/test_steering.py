@@ -61,7 +61,7 @@ def _refused(cli: Cli, *arguments: str) -> str:
     assert "Traceback" not in stderr
     assert lines[-3].startswith("error: ")
     assert lines[-2].startswith("expected: "), stderr
-    assert lines[-1].startswith("to do:    "[:6]), stderr
+    assert lines[-1].startswith("to do:"), stderr
     return stderr
 
 
