@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,9 @@ class Desk:
     base: Files
     unreadable: Sequence[str] = ()
     """Files of the base that are not text."""
-    references: Sequence[tuple[Attempt, Files]] = field(default=())
+    references: Sequence[tuple[Attempt, Files]] = ()
+    shrunk: int = 0
+    """How often its room was halved, because a question was too long for the model."""
 
     def files(self, state: State) -> Files:
         """The base's files with the changes so far."""
@@ -72,7 +74,7 @@ class Desk:
         window = model.context_tokens * _CHARACTERS_PER_TOKEN
         answer = min(model.max_output_tokens * _CHARACTERS_PER_TOKEN, window // 2)
         share = int((window - answer) * _PROMPT_SHARE)
-        return max(_LEAST_CHARACTERS, min(share, _MOST_CHARACTERS))
+        return max(_LEAST_CHARACTERS, min(share, _MOST_CHARACTERS) >> self.shrunk)
 
     def ask(self, template: str, **values: Any) -> str:
         """A prompt from a template, with what all of them may show."""

@@ -11,7 +11,7 @@ from harness.agents.pipeline.agent import PipelineAgent
 from harness.attempt import Status, Verdict
 from harness.sandbox.base import SandboxProvider
 from harness.testing.context import DEFAULT_TASK, LocalContext, open_context
-from harness.testing.endpoint import Reply, Request, ScriptedEndpoint, text
+from harness.testing.endpoint import Behaviour, Reply, Request, ScriptedEndpoint, text
 from harness.testing.pipeline_behaviour import asked, block
 
 SEED = {"solve.py": b"import sys\n\nVALUE = 1\n\nopen('x.txt', 'w').write(str(VALUE))\n"}
@@ -75,7 +75,6 @@ class Played:
     """What is left of a run."""
 
     context: LocalContext
-    model: Model
 
     @property
     def scores(self) -> list[float | None]:
@@ -104,7 +103,7 @@ class Played:
 async def play(
     folder: Path,
     provider: SandboxProvider,
-    model: Model,
+    model: Behaviour,
     *,
     max_turns: int = 40,
     seed: Mapping[str, bytes] = SEED,
@@ -121,7 +120,7 @@ async def play(
         async with open_context(folder, provider, **(given | more)) as context:
             prepare(context)
             await PipelineAgent(config).run(context)
-            return Played(context, model)
+            return Played(context)
 
 
 def intervention(text: str, **more: Any) -> Intervention:
