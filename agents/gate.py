@@ -107,7 +107,8 @@ class Gate:
         answered: Whether it is known to work, from an earlier session.
         listener: Told when callers begin and end to wait for the endpoint.
         clock: For dates; pauses are of the event loop's time.
-        first_pause_s: Before the first probe.
+        first_pause_s: Before the first probe; the following pauses grow.
+        longest_pause_s: They grow up to this.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Gate:
         listener: Listener | None = None,
         clock: Clock | None = None,
         first_pause_s: float = FIRST_PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
         self.url = url
         self.answered = answered
@@ -131,6 +133,7 @@ class Gate:
         self._listener = listener
         self._clock = clock or SystemClock()
         self._first_pause_s = first_pause_s
+        self._longest_pause_s = longest_pause_s
         self._state = _State.OPEN
         self._outage: Outage | None = None
         self._failures = 0
@@ -143,6 +146,8 @@ class Gate:
         self._trial_from = 0
         self._halved_at = 0
         self._halvings = 0
+        self._peak = 0
+        self._peak_from = 0
         self._paused_until = 0.0
         self._wake: asyncio.TimerHandle | None = None
 
@@ -213,6 +218,7 @@ class Gate:
             _, admitted = heapq.heappop(self._waiting)
             if not admitted.done():  # else its caller has given up
                 self.in_flight += 1
+                self._peak = max(self._peak, self.in_flight)
                 admitted.set_result(None)
 
     def _pause_over(self) -> None:
@@ -225,7 +231,7 @@ class Gate:
             self._halve(permit)
         if outcome is Outcome.BUSY and wait_s is None and self._halvings > 1:
             # It says nothing about how long, and fewer calls were not enough.
-            wait_s = min(self._first_pause_s * 2.0 ** (self._halvings - 2), LONGEST_PAUSE_S)
+            wait_s = min(self._first_pause_s * 2.0 ** (self._halvings - 2), self._longest_pause_s)
         if wait_s:
             self._pause(wait_s, reason)
         if outcome in _DOWN:
@@ -237,10 +243,12 @@ class Gate:
         if outcome is Outcome.ANSWERED:
             self.answered = True
             self._halvings = 0
-            self._grow()
+            self._grow(permit)
 
-    def _grow(self) -> None:
-        if self.in_flight * 2 < self._limit:
+    def _grow(self, permit: int) -> None:
+        if permit > self._peak_from:  # a round trip is over
+            self._peak, self._peak_from = self.in_flight, self._last_permit
+        if self._peak * 2 <= self._limit:
             return  # the limit was not what held callers back, so nothing was learned of it
         step = 1.0 if self._limit < self._slow_start_until else 1.0 / self._limit
         self._limit = min(float(self._most), self._limit + step)
@@ -287,7 +295,7 @@ class Gate:
     async def _until_answered(self) -> None:
         while True:
             await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * _PAUSE_GROWTH, LONGEST_PAUSE_S)
+            self._pause_s = min(self._pause_s * _PAUSE_GROWTH, self._longest_pause_s)
             answer = await self._probe()
             if answer is not Probe.DOWN:
                 break

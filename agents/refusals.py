@@ -60,6 +60,7 @@ class Problem:
     """Of TOO_LONG: tokens it counted, where it says so."""
 
 
+_READ_CHARACTERS = 4000
 _NUMBER = r"(\d[\d,_]*)"
 _TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _TOO_LONG = re.compile(
@@ -132,7 +133,7 @@ def understand(status: int, body: object, sent: Mapping[str, Any], fallback: str
         fallback: What to show where the body says nothing.
     """
     error = _error(body)
-    message = str(error.get("message") or fallback or f"status {status}")
+    message = str(error.get("message") or fallback or f"status {status}")[:_READ_CHARACTERS]
     codes = {str(error.get("code")), str(error.get("type"))}
     if status == 429 and "insufficient_quota" in codes:
         return Problem(Refusal.QUOTA, status, message)

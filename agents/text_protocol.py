@@ -211,8 +211,8 @@ def problem_of(arguments: str) -> str | None:
     """What is wrong with an action that could not be read: to be told to the model."""
     if PROBLEM not in arguments:
         return None
-    given: object = json.loads(arguments)
-    return str(cast(JsonObject, given)[PROBLEM]) if isinstance(given, dict) else None
+    given = _as_json(arguments)
+    return None if given is None or PROBLEM not in given else str(given[PROBLEM])
 
 
 def _find(content: str) -> _Action | None:

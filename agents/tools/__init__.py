@@ -8,6 +8,7 @@ import pydantic
 
 from harness.agents.conversation import INVALID_ARGUMENTS
 from harness.agents.text import clip
+from harness.agents.text_protocol import problem_of
 from harness.agents.tools.attempts import ATTEMPT_TOOLS
 from harness.agents.tools.base import Arguments, Tool, ToolCall, ToolError
 from harness.agents.tools.commands import COMMAND_TOOLS
@@ -39,6 +40,8 @@ async def run_tool(call: ToolCall, name: str, arguments: str, *, research: bool 
         BudgetExhaustedError: From `submit`.
         InfrastructureError: The sandbox or the memory failed.
     """
+    if (problem := problem_of(arguments)) is not None:
+        return f"Error: {problem}"
     try:
         tool = _find(name, research=research)
         parsed = _parse(tool, arguments)
