@@ -197,6 +197,7 @@ class Worker:
 
     async def _choose(self, state: State) -> Update:
         update = choose(await self._open(), state)
+        self._context.claim(focus=state["plan"]["title"])
         self._event("choose", f"coding mode: {update.get('next', '')}")
         return update
 

@@ -110,11 +110,14 @@ async def play(
     task: TaskView = TASK,
     prepare: Callable[[LocalContext], None] = lambda context: None,
     command_timeout_s: float = 20.0,
+    context_tokens: int = 128_000,
     **more: Any,
 ) -> Played:
     """Let the agent run against a model to the end of its directives."""
     with ScriptedEndpoint(model) as endpoint:
-        named = ModelConfig(name="scripted", base_url=endpoint.url, retries=1)
+        named = ModelConfig(
+            name="scripted", base_url=endpoint.url, retries=1, context_tokens=context_tokens
+        )
         config = AgentConfig(model=named, max_turns=max_turns, command_timeout_s=command_timeout_s)
         given: dict[str, Any] = {"seed": seed, "task": task, "score": value_score, "config": config}
         async with open_context(folder, provider, **(given | more)) as context:

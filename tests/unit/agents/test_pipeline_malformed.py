@@ -142,3 +142,18 @@ async def test_a_task_that_never_fits_is_an_error(
     message = "This model's maximum context length is 10 tokens, you requested 999 tokens."
     with pytest.raises(ContextTooLongError):
         await play(tmp_path / "run", provider, lambda _: refusal(400, message))
+
+
+async def test_a_file_that_is_not_seen_whole_is_not_written_whole(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    long = {"solve.py": SEED["solve.py"] + b"# and so on\n" * 2000}
+    model = Model(change_the_files="no", write_the_files=whole(2))
+    played = await play(tmp_path / "run", provider, model, seed=long, context_tokens=4096)
+    assert "characters left out" in model.said("plan")
+    assert model.asked == ["plan", *["change_the_files"] * 3]
+    assert played.scores == []
+    model = Model(change_the_files=setting(2))
+    played = await play(tmp_path / "other", provider, model, seed=long, context_tokens=4096)
+    assert played.scores == [2.0]
+    assert (await played.best_files())["solve.py"].endswith(b"# and so on\n" * 2000)
