@@ -12,10 +12,11 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
+from harness.agents.addresses import resolve_endpoint
 from harness.agents.base import AgentConfig, AgentContext
 from harness.agents.endpoints import EndpointPool
-from harness.agents.model import resolve_endpoint
-from harness.agents.pipeline.checkpoints import open_checkpoints, prune
+from harness.agents.llm.agent import open_checkpoints
+from harness.agents.pipeline.checkpoints import prune
 from harness.agents.pipeline.state import State, Update
 from harness.agents.pipeline.worker import Worker
 

@@ -1,17 +1,21 @@
 """What the `pipeline` agent's model is asked. The words are in the templates `pipeline_*.md.j2`."""
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
-
-import jinja2
 
 from harness.agents.base import AgentContext, Assignment
 from harness.agents.pipeline.files import Files, difference, readable
 from harness.agents.pipeline.state import State
-from harness.agents.prompts import budget_left, describe, feedback, standing
+from harness.agents.prompts import (
+    budget_left,
+    describe,
+    feedback,
+    scale,
+    standing,
+    teammates,
+)
+from harness.agents.prompts.templates import render
 from harness.agents.text import fence, one_line
 from harness.attempt import Attempt, Status, better
 from harness.memory.base import Recalled
@@ -27,24 +31,6 @@ _GOOD = frozenset({"improved"})
 _UNMEASURED = frozenset({"", "equal"})
 
 
-@functools.lru_cache(maxsize=16)
-def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
-    shipped = jinja2.PackageLoader("harness.agents", "prompts")
-    return jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(list(folders)), shipped]),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def render(context: AgentContext, name: str, **values: Any) -> str:
-    """A template filled in; the folders of `context.prompts` come before the shipped ones."""
-    environment = _environment(tuple(context.prompts))
-    return environment.get_template(f"{name}.md.j2").render(**values).strip()
-
-
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What lies before an agent while it works on a directive."""
@@ -54,7 +40,9 @@ class Desk:
     base: Files
     unreadable: Sequence[str] = ()
     """Files of the base that are not text."""
-    references: Sequence[tuple[Attempt, Files]] = field(default=())
+    references: Sequence[tuple[Attempt, Files]] = ()
+    shrunk: int = 0
+    """How often its room was halved, because a question was too long for the model."""
 
     def files(self, state: State) -> Files:
         """The base's files with the changes so far."""
@@ -72,7 +60,7 @@ class Desk:
         window = model.context_tokens * _CHARACTERS_PER_TOKEN
         answer = min(model.max_output_tokens * _CHARACTERS_PER_TOKEN, window // 2)
         share = int((window - answer) * _PROMPT_SHARE)
-        return max(_LEAST_CHARACTERS, min(share, _MOST_CHARACTERS))
+        return max(_LEAST_CHARACTERS, min(share, _MOST_CHARACTERS) >> self.shrunk)
 
     def ask(self, template: str, **values: Any) -> str:
         """A prompt from a template, with what all of them may show."""
@@ -82,7 +70,7 @@ class Desk:
             "operator": directive.operator.value,
             "reason": one_line(directive.reason, limit=400).rstrip("."),
         }
-        return render(self.context, template, **(common | values))
+        return render(self.context.prompts, template, **(common | values))
 
     def situation(self, state: State) -> dict[str, Any]:
         """What a plan starts from."""
@@ -101,6 +89,8 @@ class Desk:
             if state["findings"]
             else "",
             "messages": state["messages"],
+            "team": teammates(self.context.team(), self.context.agent),
+            "scale": scale(self.context.task, self.context.graph),
             "standing": standing(self.context.graph),
             "budget": budget_left(self.context.budget()),
         }
@@ -118,6 +108,11 @@ class Desk:
             "files": self._shown(self.files(state), first, self._share(0.6), self.unreadable),
             "references": self.shown_references(),
         }
+
+    def shows_whole(self, state: State, paths: Iterable[str]) -> bool:
+        """Whether coding sees all of these files: who does not must not write them anew."""
+        files = self.files(state)
+        return sum(len(files.get(path, "")) for path in paths) <= self._share(0.6)
 
     def shown_references(self) -> list[dict[str, Any]]:
         """The references with their files."""
@@ -150,7 +145,8 @@ class Desk:
             if len(content) > room and shown:
                 hidden.append(f"{path} ({len(content)} characters)")
                 continue
-            shown.append(f"### {path}\n\n{fence(content, path, room)}")
+            name = one_line(path, limit=200)
+            shown.append(f"### {name}\n\n{fence(content, name, room)}")
             room -= min(len(content), room)
         if hidden:
             shown.append(f"Not shown: {', '.join(hidden[:100])}")
@@ -170,7 +166,11 @@ async def open_desk(context: AgentContext, assignment: Assignment) -> Desk:
 def system(context: AgentContext) -> str:
     """The same first message for every question: endpoints cache it."""
     return render(
-        context, "pipeline_system", agent=context.agent, role=context.role, task=context.task
+        context.prompts,
+        "pipeline_system",
+        agent=context.agent,
+        role=context.role,
+        task=context.task,
     )
 
 
