@@ -17,6 +17,7 @@ from tests.e2e.conftest import HARNESS, TIMEOUT_S, Cli
 LAUNCH = ("launch", "circle_packing", "--agents", "2", "--sandbox", "process")
 
 
+@pytest.mark.slow
 def test_the_document_says_what_is_left_and_how_the_run_went(cli: Cli) -> None:
     done = cli.launch(*LAUNCH, "--evals", "6", "--hours", "1")[-1]
     status = cli.json("status")
