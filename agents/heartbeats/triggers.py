@@ -51,7 +51,7 @@ def cooled(case: Case) -> bool:
 
 def summary(rule: HeartbeatRule) -> str:
     """A rule's trigger in a few words."""
-    whose = "the team's" if rule.scope == "team" else "its own"
+    whose = "the team's" if rule.scope == "team" else "an agent's"
     return {
         "interval": f"every {rule.every} of {whose} attempts",
         "plateau": f"{rule.every} of {whose} attempts without a best"

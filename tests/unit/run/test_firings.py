@@ -92,7 +92,7 @@ def test_the_rules_in_force_and_when_they_are_due(make_bench: Any) -> None:
     bench.core.store.agent_states({AgentId("agent-2"): ("working", "", 0.0)})
     rules = {each.rule.name: each for each in read_rules(bench.folder)}
     reflect = rules["reflect"]
-    assert (reflect.trigger, reflect.fired) == ("every 3 of its own attempts", 1)
+    assert (reflect.trigger, reflect.fired) == ("every 3 of an agent's attempts", 1)
     mark, due = reflect.subjects["agent-2"]
     assert (mark.evaluations, due) == (3, "at 6 (now 4)")
     assert rules["stuck"].subjects["agent-2"][1] == "3 of 2 (now 4)"
