@@ -163,6 +163,10 @@ class Pulse:
             limits=format_budget(core.budget.limits),
             evaluations_left=core.budget.view().evaluations_left,
             alike=self._similarity,
+            count=sum(
+                agent not in core.agents or core.agents[agent].state not in GONE
+                for agent in members
+            ),
         )
 
     def _agent(self, agent: AgentId, now: float) -> AgentView:
