@@ -121,6 +121,7 @@ class RunContext:
         self._current = None
         self._submissions.begin(None)
         core.directive_of.pop(self._agent, None)
+        core.models.reward(self._agent)
         core.store.directives.close(self._agent)
         await core.hold(self._agent)
         if core.ending:
@@ -136,7 +137,7 @@ class RunContext:
             )
         with core.timings.phase("workspace"):
             await self._workspace.load(base.tree)
-        model = core.choose_model(self._agent, directive.number)
+        model = core.models.choose(self._agent, directive.number)
         # Opened last: after a kill, an open directive has its base in the workspace.
         shown = [each.record.id for each in recalled]
         core.store.directives.open(self._agent, directive, shown, model)

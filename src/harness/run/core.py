@@ -20,6 +20,7 @@ from harness.ids import AgentId, AttemptId, CommitHash
 from harness.run.budget import Budget
 from harness.run.config import RunConfig
 from harness.run.folder import RunFolder
+from harness.run.models import ModelChooser
 from harness.run.pauses import Pauses
 from harness.run.roster import Roster
 from harness.run.standings import Standings
@@ -111,6 +112,7 @@ class Core:
     budget: Budget
     standings: Standings
     roster: Roster
+    models: ModelChooser
     pauses: Pauses
     endpoints: EndpointPool
     executor: Executor
@@ -197,12 +199,6 @@ class Core:
         known = self.agents.get(agent)
         self.say(agent, state, known.activity if known is not None else "")
         self.agents[agent].limit_s = limit_s
-
-    def choose_model(self, agent: AgentId, number: int) -> str | None:
-        """The model that the agent's directive is given to, by name; None without any."""
-        chosen = self.roster.choices(agent)[0].name
-        self.roster.choose(agent, chosen)
-        return chosen
 
     def teammates(self) -> list[Teammate]:
         """The team as its agents may see it."""

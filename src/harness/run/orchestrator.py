@@ -224,9 +224,22 @@ class Run:
             if (spent := self.core.budget.spent()) is not None:
                 self.core.ending.request(spent)
             if ticks % PULSE_EVERY_TICKS == 0:
+                self._show_outages()
                 self._pulse.tick(self.core.clock.now())
             if ticks % SESSION_EVERY_TICKS == 0:
                 self._write_state()
+
+    def _show_outages(self) -> None:
+        """Agents that wait for an endpoint say so; one that goes on says what it does by itself."""
+        core = self.core
+        if not core.endpoints.outages():
+            return
+        for member in core.roster.active():
+            model, state = core.roster.model(member.agent), core.agents.get(member.agent)
+            waits = state is not None and state.state == "working" and model.name is not None
+            outage = core.endpoints.outage(model) if waits else None
+            if outage is not None:
+                core.say(member.agent, "paused", f"waits for {outage.url}: {outage.reason}")
 
     def _write_state(self, *, final: bool = False) -> None:
         core = self.core

@@ -35,6 +35,8 @@ CREATE TABLE attempts (
 ) STRICT;
 CREATE UNIQUE INDEX one_verdict_per_tree ON attempts(tree)
     WHERE status NOT IN ('duplicate', 'cancelled', 'sandbox_lost', 'evaluator_error');
+CREATE INDEX attempts_of_directive ON attempts(directive) WHERE directive IS NOT NULL;
+CREATE INDEX attempts_of_directives ON attempts(directive);
 CREATE TABLE directives (
     number INTEGER PRIMARY KEY,
     agent TEXT NOT NULL,
@@ -101,8 +103,12 @@ CREATE TABLE model_calls (
     completion_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
-    cost_usd REAL
+    cost_usd REAL,
+    estimated INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    latency_s REAL NOT NULL
 ) STRICT;
+CREATE INDEX calls_of_directive ON model_calls(directive) WHERE directive IS NOT NULL;
 CREATE TABLE memory_log (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,
