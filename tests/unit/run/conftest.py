@@ -93,6 +93,7 @@ class Bench:
     def __init__(
         self, shared: "MakeBench", rules: Sequence[Any], agents: int, evaluations: int
     ) -> None:
+        self.closed = False
         self.clock = Hands()
         self.task = shared.task
         self.executor = shared.executor
@@ -231,8 +232,11 @@ class Bench:
         return [event for event in read_run(self.folder, events=True).events if event.kind is kind]
 
     def close(self) -> None:
-        self.core.store.close()
-        self.repository.close()
+        """The run ends; may be called twice."""
+        if not self.closed:
+            self.closed = True
+            self.core.store.close()
+            self.repository.close()
 
 
 class MakeBench:
