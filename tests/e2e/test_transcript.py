@@ -15,7 +15,7 @@ from harness.testing.behaviours import improver
 from harness.testing.endpoint import Reply, Request, ScriptedEndpoint, tool_call
 
 OFFLINE = ("launch", "circle_packing", "--sandbox", "process")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 HOSTILE = "\x1b[2J\x1b]0;title\x07red\u202egnp.exe"
 
 
