@@ -27,7 +27,7 @@ SENT = {
         ),
         (
             400,
-            "max_tokens: 9. This model's maximum context length is 1000 tokens, it has 203 input tokens",
+            "max_tokens: 9. This model's maximum context length is 1000 tokens, it has 203 tokens",
             1000,
             203,
         ),
