@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import NamedTuple
 
 from harness.agents.config import ModelConfig
 
@@ -45,7 +44,8 @@ class Pull:
     cost_usd: float | None
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """The chosen arm by its index, and the score of each."""
 
     index: int

@@ -86,6 +86,10 @@ class EndpointPool:
         """The outage that calls of `model` wait for the end of, if there is one."""
         return self._lines[self.client(model).url].gate.outage
 
+    def answered(self, model: ModelConfig) -> bool:
+        """Whether the model's endpoint ever gave an answer: else its address is what is wrong."""
+        return self._lines[self.client(model).url].gate.answered
+
     def load(self) -> list[Load]:
         """How busy each endpoint is."""
         gates = [line.gate for line in self._lines.values()]

@@ -55,7 +55,7 @@ def test_every_model_is_tried_first_and_ties_go_round() -> None:
     names = ["a", "b", "c"]
     history: list[Pull] = []
     for _ in range(9):
-        index, _ = choose(names, history)
+        index = choose(names, history).index
         history.append(Pull(names[index], 0.0, 100, None))
     assert [pull.arm for pull in history] == names * 3
 

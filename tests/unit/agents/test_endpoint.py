@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from harness.testing.endpoint import (
     Reply,
@@ -122,17 +122,17 @@ def test_runs_as_a_command() -> None:
 def test_streams_what_it_would_have_said() -> None:
     script = [text("a long answer in pieces"), tool_calls(("bash", {"command": "ls"}))]
     with ScriptedEndpoint(script) as endpoint:
-        asked: Any = {"model": "m", "messages": [], "stream": True}
-        chunks = list(client(endpoint).chat.completions.create(**asked))
-        assert (
-            "".join(c.choices[0].delta.content or "" for c in chunks) == "a long answer in pieces"
-        )
+        create: Any = client(endpoint).chat.completions.create
+        asked: dict[str, Any] = {"model": "m", "messages": [], "stream": True}
+        chunks: list[ChatCompletionChunk] = list(create(**asked))
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert said == "a long answer in pieces"
         assert all(chunk.usage is None for chunk in chunks)
-        asked["stream_options"] = {"include_usage": True}
-        chunks = list(client(endpoint).chat.completions.create(**asked))
+        chunks = list(create(**asked, stream_options={"include_usage": True}))
         assert chunks[-1].usage is not None
         calls = [call for c in chunks[:-1] for call in c.choices[0].delta.tool_calls or ()]
-        assert "".join(call.function.arguments for call in calls) == '{"command": "ls"}'
+        functions = [call.function for call in calls if call.function is not None]
+        assert "".join(each.arguments or "" for each in functions) == '{"command": "ls"}'
         assert calls[0].id
 
 

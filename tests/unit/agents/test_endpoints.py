@@ -138,7 +138,9 @@ async def test_agents_share_one_line_to_an_endpoint() -> None:
 
 async def test_an_outage_is_waited_out_by_all_and_costs_nothing() -> None:
     async with setting(hi, retries=0) as s:
+        assert not s.pool.answered(s.model())
         await s.ask()
+        assert s.pool.answered(s.model())
         s.endpoint.kill()
         agents = [asyncio.create_task(s.ask()) for _ in range(16)]
         await until(lambda: bool(s.pool.outages()))

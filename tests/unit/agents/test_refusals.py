@@ -1,12 +1,14 @@
 """What errors of endpoints mean, in the words of real ones."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agents.refusals import Refusal, retry_after, understand
 
-SENT = {
+SENT: dict[str, Any] = {
     "messages": [],
     "tools": [{}],
     "temperature": 0.5,
