@@ -18,6 +18,7 @@ from harness.sandbox.zygote import ZYGOTE
 GRACE_S = 20.0
 """How long the shim may take to start and, after the deadline, to end everything."""
 _CHUNK = 1 << 16
+_START_POLL_S = 0.002
 _MARK = "HARNESS_EXEC"
 
 
@@ -66,6 +67,20 @@ class Execution:
                 self._excess = True
                 self.abort()
             self._left = max(0, self._left - len(data))
+
+    def ended(self) -> bool:
+        """Whether the command and everything it started is gone. From any thread."""
+        return self._ended.done()
+
+    async def supervisor(self) -> int | None:
+        """The process that watches the command; None when all is over."""
+        control = self._control.fileno()
+        while not self._ended.done():
+            pid, started, _ = bytes(self._streams.get(control, b"")).partition(b"\n")
+            if started:
+                return int(pid)
+            await asyncio.sleep(_START_POLL_S)
+        return None
 
     def abort(self) -> None:
         """Have everything killed; `result` tells when that is done."""

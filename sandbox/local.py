@@ -20,6 +20,7 @@ from harness.sandbox.files import (
     remove_tree,
     write_beneath,
 )
+from harness.sandbox.freezing import go_on, stop_tree
 from harness.sandbox.launch import Execution
 from harness.sandbox.layout import (
     USER_NAME,
@@ -31,6 +32,7 @@ from harness.sandbox.layout import (
 from harness.sandbox.liveness import identity, is_dead
 from harness.sandbox.shim.request import Request, Watched
 from harness.sandbox.uids import agent_owner
+from harness.sandbox.workspace import in_thread
 
 PREFIX = "harness-sandbox-"
 _OWNER_FILE = "owner.json"
@@ -52,7 +54,7 @@ WATCHED: tuple[Guarantee, ...] = (
 
 
 class Gate:
-    """Lets commands run side by side, or nobody."""
+    """Lets commands begin side by side, or none."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -72,12 +74,19 @@ class Gate:
                 self._changed.notify_all()
 
     @contextlib.asynccontextmanager
-    async def frozen(self) -> AsyncGenerator[None, None]:
+    async def empty(self) -> AsyncGenerator[None, None]:
+        """Nothing begins, and what has begun has ended."""
+        async with self.shut():
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._running == 0)
+            yield
+
+    @contextlib.asynccontextmanager
+    async def shut(self) -> AsyncGenerator[None, None]:
+        """Nothing begins."""
         async with self._changed:
             self._frozen += 1
         try:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._running == 0)
             yield
         finally:
             async with self._changed:
@@ -104,6 +113,7 @@ class LocalSandbox:
         self._executor = executor
         self._environment = environment(spec, layout, spec.limits)
         self._gate = Gate()
+        self._stopping = asyncio.Lock()
         self._executions: set[Execution] = set()
         self._closed = False
 
@@ -161,17 +171,35 @@ class LocalSandbox:
 
         await asyncio.get_running_loop().run_in_executor(self._executor, write)
 
-    def frozen(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return self._gate.frozen()
+    @contextlib.asynccontextmanager
+    async def frozen(self) -> AsyncGenerator[None, None]:
+        async with self._gate.shut(), self._stopping:
+            running = [(each, await each.supervisor()) for each in tuple(self._executions)]
+            watched = [(pid, each.ended) for each, pid in running if pid is not None]
+            stopped = await in_thread(self._executor, _stop, watched)
+            try:
+                yield
+            finally:
+                await in_thread(self._executor, _go_on, stopped)
 
     async def close(self) -> None:
         self._closed = True
         for execution in self._executions:
             execution.abort()
-        async with self._gate.frozen():
+        async with self._gate.empty():
             await asyncio.get_running_loop().run_in_executor(
                 self._executor, remove_tree, self._private.root
             )
+
+
+def _stop(watched: Sequence[tuple[int, Callable[[], bool]]]) -> list[tuple[int, list[int]]]:
+    """Have commands stand still; by supervisor, the processes to let go on afterwards."""
+    return [(pid, stop_tree(pid, ended)) for pid, ended in watched]
+
+
+def _go_on(stopped: Sequence[tuple[int, list[int]]]) -> None:
+    for supervisor, pids in stopped:
+        go_on(supervisor, pids)
 
 
 class LocalProvider:
