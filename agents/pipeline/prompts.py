@@ -26,6 +26,17 @@ _CHARACTERS_PER_TOKEN = 3
 _PROMPT_SHARE = 0.6
 _MOST_CHARACTERS = 90_000
 _FINDINGS_CHARACTERS = 8_000
+_KNOWLEDGE_CHARACTERS = 12_000
+_READ_TIMEOUT_S = 30.0
+_READ_KNOWLEDGE = """
+cd "$1" || exit 1
+find . -type f | sort | head -n 20 | while IFS= read -r file; do
+    grep -Iq . "$file" || continue
+    echo "### $file"
+    head -c 6000 "$file"
+    echo
+done
+""".strip()
 _LEAST_CHARACTERS = 2_000
 _GOOD = frozenset({"improved"})
 _UNMEASURED = frozenset({"", "equal"})
@@ -146,7 +157,8 @@ class Desk:
                 hidden.append(f"{path} ({len(content)} characters)")
                 continue
             name = one_line(path, limit=200)
-            shown.append(f"### {name}\n\n{fence(content, name, room)}")
+            body = fence(content.removesuffix("\n"), name, room)
+            shown.append(f"### {name}\n\n{body}")
             room -= min(len(content), room)
         if hidden:
             shown.append(f"Not shown: {', '.join(hidden[:100])}")
@@ -163,14 +175,28 @@ async def open_desk(context: AgentContext, assignment: Assignment) -> Desk:
     return Desk(context, assignment, base, unreadable, references)
 
 
-def system(context: AgentContext) -> str:
+async def read_knowledge(context: AgentContext) -> str:
+    """The beginnings of the files that the user gives to agents: this model cannot open them."""
+    folder = context.task.knowledge
+    if folder is None:
+        return ""
+    result = await context.sandbox.exec(
+        ["sh", "-c", _READ_KNOWLEDGE, "sh", folder], timeout_s=_READ_TIMEOUT_S
+    )
+    text = result.text().strip()
+    return fence(text, "knowledge", _KNOWLEDGE_CHARACTERS) if result.ok and text else ""
+
+
+def system(context: AgentContext, knowledge: str) -> str:
     """The same first message for every question: endpoints cache it."""
+    room = context.model.context_tokens * _CHARACTERS_PER_TOKEN // 8
     return render(
         context.prompts,
         "pipeline_system",
         agent=context.agent,
         role=context.role,
         task=context.task,
+        knowledge=knowledge if len(knowledge) <= room else "",
     )
 
 

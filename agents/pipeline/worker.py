@@ -15,6 +15,7 @@ from harness.agents.pipeline.prompts import (
     Desk,
     open_desk,
     outcome,
+    read_knowledge,
     sorted_records,
     system,
 )
@@ -53,6 +54,7 @@ class Worker:
     def __init__(self, context: AgentContext) -> None:
         self._context = context
         self._desk: Desk | None = None
+        self._knowledge: str | None = None
         self._heard = {
             "recall": self._recall,
             "choose": self._choose,
@@ -78,7 +80,7 @@ class Worker:
         context = self._context
         context.say("asking for a directive")
         if "directive" not in state:
-            self._log("system", {"role": "system", "content": system(context)}, "assign")
+            self._log("system", await self._system(), "assign")
         findings: list[str] = state.get("findings", [])
         messages: list[str] = [*state.get("messages", [])]
         for intervention in context.interventions():
@@ -131,7 +133,7 @@ class Worker:
             _user(desk.ask(stage.template, **stage.values(desk, state)))
         ]
         self._log("user", messages[-1], stage.name)
-        sent = [{"role": "system", "content": system(context)}, *messages]
+        sent = [await self._system(), *messages]
         client = context.endpoints.client(context.model)
         try:
             answer = await client.complete(sent, [], context.model_call)
@@ -277,6 +279,11 @@ class Worker:
     @staticmethod
     def _placed(state: State) -> list[str]:
         return sorted({*state["placed"], *state["files"]})
+
+    async def _system(self) -> Message:
+        if self._knowledge is None:
+            self._knowledge = await read_knowledge(self._context)
+        return {"role": "system", "content": system(self._context, self._knowledge)}
 
     async def _open(self) -> Desk:
         """The desk of the open directive."""

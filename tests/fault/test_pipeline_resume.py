@@ -137,7 +137,7 @@ def slow(method: str, when: str, number: int) -> Any:
         slow("try_out", "after", 1),
         slow("try_out", "after", 2),
         slow("recall", "after", 2),
-        # Between a step's work and its checkpoint: plan, choose, diff, review, check, repair, check,
+        # Between work and checkpoint: plan, choose, diff, review, check, repair, check,
         # submit, analyse.
         *(slow("log", "after", number) for number in (3, 4, 6, 8, 9, 11, 12, 13, 15)),
     ],

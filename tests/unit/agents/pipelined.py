@@ -31,7 +31,7 @@ SLEEPS = block("solve.py", ["VALUE = 1"], ["VALUE = 2", "import time; time.sleep
 def value_score(files: Mapping[str, bytes]) -> Verdict:
     """The number after `VALUE =` in any of the files."""
     for data in files.values():
-        for line in data.decode().splitlines():
+        for line in data.decode("utf-8", "replace").splitlines():
             if line.startswith("VALUE ="):
                 return Verdict(Status.SCORED, float(line.removeprefix("VALUE =")))
     return Verdict(Status.INVALID, feedback="no VALUE")

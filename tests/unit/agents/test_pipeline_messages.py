@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.agents.pipelined import (
     PLAN,
+    SEED,
     SLEEPS,
     TASK,
     Model,
@@ -248,3 +249,16 @@ async def test_the_team_is_told_the_plan_and_the_plan_of_the_team(
     played = await play(tmp_path / "run", provider, model, prepare=prepare)
     assert "agent-2: improve 0; tries: simulated annealing" in model.said("plan")
     assert played.context.focus == "a larger value"
+
+
+async def test_the_users_knowledge_is_in_every_question(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    files = {"background/a.md": b"Two is better than one.", "background/b.bin": bytes(range(256))}
+    model = Model(change_the_files=setting(2))
+    task = replace(TASK, knowledge="background")
+    await play(tmp_path / "run", provider, model, task=task, seed=SEED | files)
+    for name in ("plan", "change_the_files", "review"):
+        told = str(model.requests[name][0].messages[0]["content"])
+        assert "### ./a.md\nTwo is better than one." in told
+        assert "b.bin" not in told
