@@ -18,6 +18,7 @@ from harness.ids import AgentId
 from harness.sandbox.base import SandboxProvider
 from harness.testing.context import LocalContext, open_context
 from harness.testing.endpoint import (
+    Behaviour,
     Reply,
     Request,
     ScriptedEndpoint,
@@ -37,7 +38,7 @@ def is_summary_call(request: Request) -> bool:
     return "You write the summary" in str(request.messages[0]["content"])
 
 
-def working(summary: Reply) -> Any:
+def working(summary: Reply) -> Behaviour:
     """Submits once in each directive and reads a lot; answers a summary call with `summary`."""
 
     def behave(request: Request) -> Reply:
@@ -116,8 +117,9 @@ async def test_a_conversation_that_is_refused_as_too_long_is_made_shorter(
         size = len(json.dumps(request.messages))
         if size > 2.5 * limit:
             return context_too_long(limit, size // 2)
-        return working(text(""))(request)
+        return behave(request)
 
+    behave = working(text(""))
     played = await play(
         tmp_path / "run", provider, small, seed=SEED, max_turns=12, operators=[Operator.IMPROVE] * 2
     )

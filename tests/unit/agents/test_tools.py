@@ -8,7 +8,7 @@ from harness.agents.base import Teammate
 from harness.agents.tools import TOOLS, tool_schemas
 from harness.agents.tools.shell import MAX_VARIABLE_BYTES, Shell
 from harness.attempt import Operator
-from harness.ids import AgentId
+from harness.ids import AgentId, AttemptId
 from harness.sandbox.base import SandboxProvider
 from harness.testing.context import LocalContext, open_context
 from harness.testing.endpoint import text, tool_call, tool_calls
@@ -91,7 +91,7 @@ async def test_jobs_run_beside_the_agent_and_end_with_the_directive(
     assert "short: ended with exit code 4" in listed
     assert "long: stopped" in none
     assert played.said("[jobs] Stopped with the last directive: long.") == 1
-    files = await played.context.read_attempt(next(iter(played.context.graph.children("0"))))
+    files = await played.context.read_attempt(AttemptId("1"))
     assert set(files) == {"x.txt"}, "what is in .harness is not submitted"
 
 
