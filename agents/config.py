@@ -1,9 +1,9 @@
 """What can be configured of agents and their models."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 
 class ModelConfig(BaseModel):
@@ -85,18 +85,16 @@ class AgentConfig(BaseModel):
     prompts: str | None = None
     """Folder with prompt templates that stand in for the shipped ones of the same names."""
     warm_start: bool = False
-    """Before the first draft, read the task, its knowledge files and the memory, and write notes."""
+    """Before the first draft, read the task, its knowledge files and the memory; write notes."""
+
+    @field_serializer("models")
+    def _only_what_was_said(self, models: tuple[ModelConfig, ...]) -> list[dict[str, Any]]:
+        return [_said(model) for model in models]
 
     @property
     def choices(self) -> tuple[ModelConfig, ...]:
         """The models to choose from: `models` on top of `model`, or `model` alone."""
-        if not self.models:
-            return (self.model,)
-        base = self.model.model_dump(exclude_unset=True)
-        return tuple(
-            ModelConfig.model_validate(base | model.model_dump(exclude_unset=True))
-            for model in self.models
-        )
+        return tuple(_on_top(self.model, model) for model in self.models) or (self.model,)
 
     @property
     def resolved_kind(self) -> str:
@@ -128,18 +126,42 @@ class AgentGroup(BaseModel):
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Overrides any other key of `agent`."""
 
+    @field_serializer("model", "models")
+    def _only_what_was_said(self, value: ModelConfig | tuple[ModelConfig, ...] | None) -> Any:
+        if isinstance(value, tuple):
+            return [_said(model) for model in value]
+        return None if value is None else _said(value)
+
     def config(self, base: AgentConfig) -> AgentConfig:
         """The group's settings: its own on top of `base`.
 
         Raises:
             pydantic.ValidationError: An option that `agent` does not have, or a wrong value.
         """
-        values = base.model_dump(exclude_unset=True) | dict(self.options)
+        values = _merged(base.model_dump(), self.options)
         if self.model is not None:
-            own = self.model.model_dump(exclude_unset=True)
-            values["model"] = base.model.model_dump(exclude_unset=True) | own
+            values["model"] = _on_top(base.model, self.model)
             values["models"] = ()
         for key in ("kind", "models", "command"):
             if getattr(self, key) is not None:
                 values[key] = getattr(self, key)
         return AgentConfig.model_validate(values)
+
+
+def _said(model: ModelConfig) -> dict[str, Any]:
+    """Only what was set: a saved configuration must not turn defaults into overrides."""
+    return model.model_dump(exclude_unset=True)
+
+
+def _on_top(base: ModelConfig, model: ModelConfig) -> ModelConfig:
+    return ModelConfig.model_validate(base.model_dump() | _said(model))
+
+
+def _merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `other` in it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in other.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(cast(Any, below), cast(Any, value)) if both else value
+    return merged

@@ -15,13 +15,12 @@ BUILT_IN = {
 def make_agent(kind: str, config: AgentConfig) -> Agent:
     """An agent of this kind, constructed with the configuration.
 
-    `auto` is `llm` when `config` names a model, else `offline`. Only the module that is needed gets
-    imported.
+    `auto` is resolved by what `config` names. Only the module that is needed gets imported.
 
     Raises:
         ConfigurationError: No such kind; lists those that exist.
     """
     if kind == "auto":
-        kind = "llm" if config.model.name else "offline"
+        kind = config.resolved_kind
     factory = load_plugin(kind, group=GROUP, built_in=BUILT_IN, what="agent", flag="--agent")
     return cast(Agent, factory(config))

@@ -14,6 +14,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from harness.agents.config import AgentGroup
+from harness.agents.heartbeats.base import HeartbeatRule
 from harness.run.config import RunConfig
 
 PAGE = Path(__file__).resolve().parent / "configuration.md"
@@ -38,6 +40,10 @@ configuration is kept in the run (`config.json`); API keys never are: they come 
 """
 
 
+LISTED: dict[str, type[BaseModel]] = {"agents": AgentGroup, "heartbeats": HeartbeatRule}
+"""Keys that hold lists, and what each element is."""
+
+
 def descriptions(model: type[BaseModel]) -> dict[str, str]:
     """The docstring under each field of a model."""
     tree = ast.parse(inspect.getsource(model))
@@ -60,17 +66,19 @@ def nested(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """A table row a key, in the order of the models."""
+def rows(model: type[BaseModel], prefix: str = "", *, deep: bool = True) -> Iterator[str]:
+    """A table row a key, in the order of the models; keys of keys as well when `deep`."""
     described = descriptions(model)
     for name, field in model.model_fields.items():
-        inner = nested(field.annotation)
+        inner = nested(field.annotation) if deep else None
         if inner is not None:
             yield from rows(inner, f"{prefix}{name}.")
             continue
         default = field.get_default(call_default_factory=True)
         shown = "required" if default is PydanticUndefined else f"`{default}`"
         yield f"| `{prefix}{name}` | {described.get(name, '')} | {shown} |"
+        if name in LISTED:
+            yield from rows(LISTED[name], f"{prefix}{name}[].", deep=False)
 
 
 def page() -> str:

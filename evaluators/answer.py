@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.evaluators.base import EvaluationJob
 from harness.evaluators.judge import Judge
 from harness.evaluators.produce import Producer
 from harness.evaluators.text import clean
-from harness.sandbox.base import Limits, SandboxProvider
+from harness.sandbox.base import ExecResult, Limits, SandboxProvider
 from harness.tasks.base import Task
 
 RETRIES = 2
@@ -72,6 +72,12 @@ class AnswerEvaluator:
         whole = _median(rounds) if len(rounds) > 1 and last.status is Status.SCORED else last
         stages = tuple(stage for verdict in rounds for stage in verdict.stages)
         return replace(whole, stages=stages, duration_s=time.perf_counter() - started)
+
+    async def try_out(
+        self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
+    ) -> ExecResult:
+        """Run a command where candidates run; see `Evaluator`."""
+        return await self._producer.try_out(job, argv, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """End what runs in the background and the judge's sandbox. May be called twice."""

@@ -1,12 +1,13 @@
 """What an evaluator promises."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from harness.attempt import Verdict
 from harness.ids import AttemptId
+from harness.sandbox.base import ExecResult
 
 
 class Submission(Protocol):
@@ -43,6 +44,16 @@ class Evaluator(Protocol):
 
     async def evaluate(self, job: EvaluationJob) -> Verdict:
         """Score one submission. Raises nothing but `asyncio.CancelledError`."""
+        ...
+
+    async def try_out(
+        self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
+    ) -> ExecResult:
+        """Run a command on the submission where candidates run: unscored, no private data.
+
+        Raises:
+            SandboxUnavailableError: The sandbox, not the command, failed.
+        """
         ...
 
     async def close(self) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.attempt import StageResult, Status, Verdict
 from harness.evaluators.base import EvaluationJob, Evaluator
+from harness.sandbox.base import ExecResult
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,20 @@ class EvaluatorPool:
             if caller is not None and caller.cancelling():
                 raise
             return Verdict(Status.CANCELLED, feedback="The run ended before this was scored.")
+
+    async def try_out(
+        self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
+    ) -> ExecResult:
+        """Run a command where candidates run, as soon as a slot is free.
+
+        Raises:
+            RuntimeError: When the pool is closed.
+            SandboxUnavailableError: The sandbox, not the command, failed.
+        """
+        if self._closed:
+            raise RuntimeError("the evaluator pool is closed")
+        async with self._free:
+            return await self._evaluator.try_out(job, argv, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Cancel what is queued and running, then close the evaluator. May be called twice."""

@@ -1,8 +1,9 @@
 """The first phase: the candidate's command, alone with its submission in a sandbox of its own."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -91,6 +92,32 @@ class Producer:
         Raises:
             SandboxUnavailableError: The sandbox, not the candidate, failed.
         """
+        async with self._place(job) as sandbox:
+            ended = await sandbox.exec(
+                self._spec.produce,
+                timeout_s=self._spec.timeout_s,
+                max_output_bytes=self._spec.max_output_bytes,
+            )
+            if not ended.ok:
+                return _failed(ended)
+            return await self._collect(sandbox, ended)
+
+    async def try_out(
+        self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
+    ) -> ExecResult:
+        """Run another command on the submission, where and as candidates run.
+
+        Raises:
+            SandboxUnavailableError: The sandbox, not the command, failed.
+        """
+        async with self._place(job) as sandbox:
+            return await sandbox.exec(
+                argv, timeout_s=timeout_s, max_output_bytes=self._spec.max_output_bytes
+            )
+
+    @asynccontextmanager
+    async def _place(self, job: EvaluationJob) -> AsyncGenerator[Sandbox]:
+        """A fresh sandbox with the submission; it is discarded in the background."""
         folder = self._scratch / f"produce-{uuid4().hex}"
         sandbox: Sandbox | None = None
         try:
@@ -102,14 +129,7 @@ class Producer:
                     labels={**self._sandbox_spec.labels, **job.labels},
                 )
             )
-            ended = await sandbox.exec(
-                self._spec.produce,
-                timeout_s=self._spec.timeout_s,
-                max_output_bytes=self._spec.max_output_bytes,
-            )
-            if not ended.ok:
-                return _failed(ended)
-            return await self._collect(sandbox, ended)
+            yield sandbox
         finally:
             leaving = asyncio.get_running_loop().create_task(self._discard(sandbox, folder))
             self._leaving.add(leaving)

@@ -81,3 +81,17 @@ class AttemptGraph:
         while parents := self._attempts[line[-1]].parents:
             line.append(parents[0])
         return line
+
+    def branch(self, attempt: AttemptId) -> set[AttemptId]:
+        """The attempts of its branch: its ancestor right below the root, and all that expand that.
+
+        Of a root, only the root itself.
+        """
+        line = self.lineage(attempt)
+        if len(line) == 1:
+            return {attempt}
+        found, pending = set[AttemptId](), [line[-2]]
+        while pending:
+            found.add(pending[-1])
+            pending += [c for c in self.children(pending.pop()) if c not in found]
+        return found

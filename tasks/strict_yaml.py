@@ -157,9 +157,11 @@ def _short(value: object) -> str:
 
 
 def key_name(location: KeyPath) -> str:
-    """`("evaluator", "produce", 0)` as `evaluator.produce[0]`."""
+    """`("evaluator", "produce", 0)` as `evaluator.produce[0]`; `<tags>` of unions are left out."""
     text = ""
     for part in location:
+        if isinstance(part, str) and part.startswith("<"):
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".")
 

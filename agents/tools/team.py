@@ -30,6 +30,7 @@ async def _submit(call: ToolCall, arguments: SubmitArguments) -> str:
         raise ToolError(f"the submission was refused: {error}") from error
     call.submitted = True
     call.closed = submitted.closed
+    assert submitted.verdict is not None, "it was waited for"
     text = verdict_text(submitted.attempt, submitted.verdict, call.context.graph)
     if submitted.closed:
         text += "\nToo many duplicates in a row: this directive is closed."

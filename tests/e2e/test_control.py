@@ -1,12 +1,20 @@
 """Stopping, interrupting and resuming runs as a user does."""
 
 import json
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import Cli
+import pytest
+from tests.e2e.conftest import HARNESS, TIMEOUT_S, Cli
+
+from harness.cli.main import run as main
+from harness.run.folder import RunFolder, live_process
 
 LAUNCH = ("launch", "circle_packing", "--agents", "2", "--sandbox", "process")
 PATIENCE_S = 60.0
@@ -98,3 +106,136 @@ def test_a_reader_that_goes_away_does_not_end_the_run(cli: Cli) -> None:
     process.stdout.close()
     assert process.wait(PATIENCE_S) == 0
     assert cli.json("status")["evaluations"] == 12
+
+
+def _three_lines(stderr: str) -> list[str]:
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    assert "Traceback" not in stderr
+    assert lines[-3].startswith("error: ")
+    assert lines[-2].strip().startswith("expected:")
+    assert lines[-1].strip().startswith("to do:")
+    return lines[-3:]
+
+
+def _gone(cli: Cli, run: str) -> None:
+    folder = RunFolder(cli.folder / "runs" / run)
+    deadline = time.monotonic() + PATIENCE_S
+    while live_process(folder) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def _ended_at_last(cli: Cli, record: dict[str, Any]) -> Iterator[None]:
+    """A detached process is nobody's child: it is ended here whatever happens."""
+    try:
+        yield
+    finally:
+        folder = RunFolder(Path(record["path"]))
+        if live_process(folder) == record["pid"]:
+            os.kill(record["pid"], signal.SIGKILL)
+            _gone(cli, record["run"])
+
+
+@pytest.mark.slow
+def test_commands_to_a_run_that_is_over(cli: Cli) -> None:
+    run = cli.launch(*LAUNCH, "--evals", "2")[-1]["run"]
+    commands = (("stop", run), ("pause", run), ("tell", run, "agent-1", "hello"))
+    for command in commands:
+        wrong, _, action = _three_lines(cli(*command, code=2).stderr)
+        assert f"run {run} is not running" in wrong
+        assert "harness status" in action
+    _, _, action = _three_lines(cli("set", run, "budget.evaluations=+5", code=2).stderr)
+    assert f"harness resume {run} --evals" in action
+    wrong, _, action = _three_lines(cli("resume", run, "agent-1", code=2).stderr)
+    assert "'agent-1' cannot be resumed alone" in wrong
+    assert f"harness resume {run}" in action
+
+
+def test_commands_that_cannot_be_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = {
+        ("tell", "latest"): "nothing to tell",
+        ("tell", "latest", "  "): "nothing to tell",
+        ("tell", "latest", "try", "fewer", "circles"): "3 messages",
+        ("set", "latest"): "nothing is set",
+        ("set", "latest", "budget.evaluations"): "no assignment",
+        ("set", "latest", "budget usd=3"): "no assignment",
+        ("set", "latest", "agents=[1"): "the value of agents",
+        ("launch", "circle_packing", "--agents", "x"): "--agents",
+        ("launch",): "TASK is missing",
+        ("attempts", "--limit", "0"): "--limit",
+        ("status", "a", "b"): "does not take 'b'",
+        ("launch", "circle_packing", "--memory", "all"): "--memory",
+        ("lanch",): "Did you mean",
+        ("launch", "circle_packing", "--agnets", "3"): "--agnets",
+    }
+    for arguments, said in cases.items():
+        assert main(list(arguments)) == 2
+        wrong, expected, _ = _three_lines(capsys.readouterr().err)
+        assert said in wrong, arguments
+        assert len(expected.split()) > 1, arguments
+
+
+@pytest.mark.slow
+def test_a_detached_launch_returns_and_lives_on(cli: Cli) -> None:
+    process = cli.start(*LAUNCH, "--evals", "5000", "--detach", "--json")
+    # The pipe's end is seen: the run does not hold it open.
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, stderr
+    (line,) = stdout.splitlines()
+    record = json.loads(line)
+    assert record["type"] == "launch"
+    run, pid = record["run"], record["pid"]
+    with _ended_at_last(cli, record):
+        assert cli.json("status", run)["pid"] == pid
+        assert os.getsid(pid) == pid != os.getsid(0), "a hang-up of our terminal does not reach it"
+        _wait_for_evaluations(cli, 3)
+        assert cli.json("stop", run)["answer"] == "stopping"
+        _gone(cli, run)
+    log = (cli.folder / "runs" / run / "launch.log").read_text(encoding="utf-8").splitlines()
+    assert json.loads(log[0])["run"] == run
+    assert json.loads(log[-1])["reason"] == "stopped"
+
+    done = cli.json("status", run)["evaluations"]
+    text = cli("resume", run, "--evals", str(done + 3), "--detach").stdout
+    assert f"harness status {run} --watch" in text
+    assert f"harness stop {run}" in text
+    _gone(cli, run)
+    assert cli.json("status", run)["evaluations"] == done + 3
+
+
+@pytest.mark.slow
+def test_a_detached_launch_that_fails_says_why(cli: Cli) -> None:
+    cli.environment |= {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "key"}
+    # Found out by the detached process: what the sandbox can do is known only there.
+    done = cli(*LAUNCH, "--evals", "3", "--model", "scripted", "--detach", code=2)
+    wrong, _, action = _three_lines(done.stderr)
+    assert "does not isolate" in wrong
+    assert "--unsafe" in action
+    assert done.stdout == ""
+    assert cli.json("runs")["runs"] == [], "nothing was started"
+
+
+@pytest.mark.slow
+@pytest.mark.bubblewrap
+def test_a_read_only_run_can_be_looked_at_and_says_so_at_resume(cli: Cli) -> None:
+    run = cli.launch(*LAUNCH, "--evals", "3")[-1]["run"]
+    folder = str(cli.folder / "runs" / run)
+
+    def read_only(*arguments: str) -> subprocess.CompletedProcess[str]:
+        # A mount and not permissions, which root does not have to heed.
+        command = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", folder, folder, "--", HARNESS]
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=cli.folder, env=cli.environment, capture_output=True, text=True,
+            timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+
+    for arguments in ((), ("--detach",)):
+        refused = read_only("resume", run, "--evals", "+2", *arguments)
+        assert refused.returncode == 2
+        wrong, _, action = _three_lines(refused.stderr)
+        assert "cannot be resumed" in wrong
+        assert "cp -r" in action
+    for command in (("status", run), ("transcript", run, "agent-1"), ("attempts", run)):
+        assert read_only(*command).returncode == 0

@@ -15,16 +15,24 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
     "Run": (
         CommandEntry("launch", "harness.cli.launch:launch", "Improve a task with a team of agents"),
         CommandEntry("resume", "harness.cli.launch:resume", "Continue a run, or extend it"),
+        CommandEntry("pause", "harness.cli.control:pause", "Hold a live run or one agent of it"),
+        CommandEntry("tell", "harness.cli.control:tell", "Say something to agents of a live run"),
+        CommandEntry(
+            "set", "harness.cli.control:set_values", "Change budgets, agents, rules of a live run"
+        ),
         CommandEntry(
             "stop", "harness.cli.control:stop", "End a live run; what is in flight drains"
         ),
     ),
     "Look": (
-        CommandEntry("status", "harness.cli.look:status", "What a run and its agents are doing"),
+        CommandEntry("status", "harness.cli.watch:status", "What a run and its agents are doing"),
         CommandEntry("runs", "harness.cli.look:runs", "All runs"),
         CommandEntry("attempts", "harness.cli.look:attempts", "The attempts of a run"),
         CommandEntry("show", "harness.cli.look:show", "One attempt: verdict, feedback, diff"),
         CommandEntry("graph", "harness.cli.look:graph", "Who expands and who refers to whom"),
+        CommandEntry(
+            "transcript", "harness.cli.transcript:transcript", "An agent's turns and tool calls"
+        ),
         CommandEntry("report", "harness.cli.look:report", "A run in Markdown"),
         CommandEntry("memory", "harness.cli.memory:app", "What is remembered, and why"),
     ),

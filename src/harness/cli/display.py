@@ -3,11 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.attempt import Attempt, Status, better
+from harness.attempt import Attempt, Operator, Status, better
 from harness.cli.output import duration, format_score, money, print_record, say
 from harness.clock import isoformat
 from harness.events import SCHEMA_VERSION
@@ -73,7 +73,7 @@ class JsonDisplay(SilentDisplay):
                 "run": core.folder.id,
                 "path": str(core.folder.path),
                 "task": core.task.name,
-                "agents": core.config.agents,
+                "agents": core.config.agent_count,
                 "agent": core.config.agent_kind,
                 "sandbox": core.capabilities.name,
                 "budget": core.config.budget.model_dump(),
@@ -106,7 +106,7 @@ class PlainDisplay(SilentDisplay):
         self._run = run
         self._last = time.monotonic()
         say(
-            f"run {core.folder.id}: {core.config.agents} {core.config.agent_kind} agents,"
+            f"run {core.folder.id}: {core.config.agent_count} {core.config.agent_kind} agents,"
             f" sandbox {core.capabilities.name}, budget {format_budget(core.config.budget)}"
         )
 
@@ -204,6 +204,11 @@ def _gain(outcome: Outcome) -> str:
     if best is None or best.score is None or not seed:
         return ""
     return f"best / seed = {best.score / seed:.3f}"
+
+
+def named_directive(operator: Operator, base: str, references: Sequence[str]) -> str:
+    """What an agent is asked to do, in a few characters."""
+    return " + ".join([f"{operator.value} {base}", *references])
 
 
 def sparkline(values: list[float], width: int) -> str:

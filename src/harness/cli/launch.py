@@ -1,23 +1,28 @@
 """`harness launch` and `harness resume`."""
 
 import asyncio
+import os
 import shutil
 import signal
 import sqlite3
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from harness.cli.detach import start_detached
 from harness.cli.display import Display, DisplayName, make_display
-from harness.cli.output import RunsDir, runs_folder, say
+from harness.cli.output import RunsDir, print_answer, runs_folder, say
 from harness.clock import SystemClock
 from harness.errors import HarnessError, ModelRefusedError, StoreError, UserError
 from harness.run.budget import format_budget
-from harness.run.compose import check_config, open_run
+from harness.run.checks import check_config
+from harness.run.compose import open_run
 from harness.run.config import BudgetConfig, RunConfig, load_config, read_saved
+from harness.run.control import send
 from harness.run.folder import RunFolder, find_run, live_process
 from harness.run.orchestrator import Outcome, Run
 from harness.run.prepare import create_folder, extended, saved_task, task_budget
@@ -28,6 +33,12 @@ from harness.tasks.loader import load_task
 JsonLines = Annotated[
     bool,
     Parameter(name="--json", negative=(), help="JSON Lines on stdout: launch, attempts, done."),
+]
+Detach = Annotated[
+    bool,
+    Parameter(
+        negative=(), help="Run in a process of its own; return when it is up (log: launch.log)."
+    ),
 ]
 GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopped", "exhausted"})
 DISPLAY_TICK_S = 0.25
@@ -98,6 +109,7 @@ def launch(
     options: LaunchOptions = NOTHING_SAID,
     *,
     config: Annotated[Path | None, Parameter(help="YAML file; by default harness.yaml.")] = None,
+    detach: Detach = False,
     display: DisplayName = "auto",
     json: JsonLines = False,
 ) -> int:
@@ -109,6 +121,8 @@ def launch(
         say(f"no budget given; the task's own: {format_budget(settings.budget)}")
     check_config(settings)
     folder = create_folder(loaded, settings, SystemClock())
+    if detach:
+        return start_detached(folder, (), fresh=True, json=json)
     screen = make_display("json" if json else display)
     try:
         return asyncio.run(_session(folder, loaded, settings, screen))
@@ -120,21 +134,27 @@ def launch(
 
 def resume(
     run: str = "latest",
+    agent: str | None = None,
     *,
     evals: str | None = None,
     hours: str | None = None,
     tokens: str | None = None,
     budget_usd: str | None = None,
     runs_dir: RunsDir = None,
+    detach: Detach = False,
     display: DisplayName = "auto",
     json: JsonLines = False,
 ) -> int:
     """Continue a run that was stopped or killed, or extend one that used its budget up.
 
+    Of a live run that is paused, let it go on, or one agent of it.
+
     Parameters
     ----------
     run
         A run's folder, its id, or latest.
+    agent
+        Of a live run: only this agent.
     evals
         New total of evaluations, or +N more.
     hours
@@ -147,30 +167,71 @@ def resume(
         auto, live, plain, json or none.
     """
     folder = find_run(run, runs_folder(runs_dir))
-    clock = SystemClock()
+    limits = {"evals": evals, "hours": hours, "tokens": tokens, "budget-usd": budget_usd}
+    flags = {f"--{name}": text for name, text in limits.items() if text is not None}
     if (pid := live_process(folder)) is not None:
+        _refuse_live(folder, pid, changed=bool(flags) or detach)
+        print_answer(folder.id, send(folder, "resume", agent=agent), json=json)
+        return 0
+    if agent is not None:
         raise UserError(
-            f"run {folder.id} is being run by process {pid}",
-            expected="a run that has ended or was killed",
-            action=f"harness status {folder.id}, or harness stop {folder.id}",
+            f"run {folder.id} is not running, so {agent!r} cannot be resumed alone",
+            expected="a live run, or no agent",
+            action=f"continue the whole run: harness resume {folder.id}",
         )
-    saved = read_saved(folder.config)
-    old = saved.budget
-    extension = BudgetConfig(
-        evaluations=_whole(_total("--evals", evals, old.evaluations)),
-        hours=_total("--hours", hours, old.hours),
-        tokens=_whole(_total("--tokens", tokens, old.tokens)),
-        usd=_total("--budget-usd", budget_usd, old.usd),
-    )
-    task = saved_task(folder, clock)
-    settings = extended(saved, extension)
+    _refuse_read_only(folder)
+    task = saved_task(folder, SystemClock())
+    settings = _extended(folder, flags)
     _refuse_spent(folder, settings)
     check_config(settings)
+    if detach:
+        given = [f"{name}={text}" for name, text in flags.items()]
+        return start_detached(folder, given, fresh=False, json=json)
     screen = make_display("json" if json else display)
     return asyncio.run(_session(folder, task, settings, screen))
 
 
-def _total(flag: str, text: str | None, old: float | None) -> float | None:
+def _refuse_live(folder: RunFolder, pid: int, *, changed: bool) -> None:
+    if changed:
+        raise UserError(
+            f"run {folder.id} is being run by process {pid}",
+            expected="a run that has ended or was killed",
+            action=f"change it as it runs: harness set {folder.id} budget.evaluations=+50, or end"
+            f" it: harness stop {folder.id}",
+        )
+
+
+def _refuse_read_only(folder: RunFolder) -> None:
+    """Found out by writing: root may do what the permissions forbid, but not on every mount."""
+    try:
+        with folder.lock.open("ab"):
+            pass
+        writable = os.access(folder.path, os.W_OK)
+        reason = "its folder is read-only"
+    except OSError as error:
+        writable, reason = False, error.strerror or str(error)
+    if not writable:
+        raise UserError(
+            f"run {folder.id} cannot be resumed in {folder.path}: {reason}",
+            expected="a run folder that can be written",
+            action=f"resume a copy: cp -r {folder.path} COPY; harness resume COPY",
+        )
+
+
+def _extended(folder: RunFolder, flags: Mapping[str, str]) -> RunConfig:
+    saved = read_saved(folder.config)
+    old = saved.budget
+    extension = BudgetConfig(
+        evaluations=_whole(_total("--evals", flags, old.evaluations)),
+        hours=_total("--hours", flags, old.hours),
+        tokens=_whole(_total("--tokens", flags, old.tokens)),
+        usd=_total("--budget-usd", flags, old.usd),
+    )
+    return extended(saved, extension)
+
+
+def _total(flag: str, flags: Mapping[str, str], old: float | None) -> float | None:
+    text = flags.get(flag)
     if text is None:
         return None
     try:

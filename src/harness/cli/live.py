@@ -1,18 +1,19 @@
 """The live display of a terminal."""
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from harness.attempt import Attempt
-from harness.cli.display import sparkline, summary
+from harness.cli.display import summary
 from harness.cli.output import duration, format_score, money
+from harness.cli.panel import AgentRow, Panel
+from harness.ids import AgentId
 from harness.run.budget import format_budget
+from harness.run.core import AgentState
 from harness.run.orchestrator import Outcome, Run
 
 REFRESH_PER_S = 4
-CURVE_COLUMNS = 60
 
 
 class LiveDisplay:
@@ -34,7 +35,7 @@ class LiveDisplay:
             self._curve.append(best.score)
 
     def tick(self) -> None:
-        self._live.update(self._render(), refresh=True)
+        self._live.update(self._panel(), refresh=True)
 
     def ended(self, outcome: Outcome) -> None:
         self.close()
@@ -43,33 +44,33 @@ class LiveDisplay:
     def close(self) -> None:
         self._live.stop()
 
-    def _render(self) -> Group:
+    def _panel(self) -> Panel:
         core = self._run.core
         best = core.graph.best
-        head = Text(
-            f"{core.folder.id}   {core.budget.evaluations} evaluations   "
-            f"{duration(core.budget.wall_s)}   budget {format_budget(core.budget.limits)}   "
-            f"{money(core.budget.usd, core.budget.tokens)}"
+        spent = money(core.budget.usd, core.budget.tokens)
+        return Panel(
+            head=(
+                core.folder.id,
+                f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)}, {spent};"
+                f" budget {format_budget(core.budget.limits)}",
+            ),
+            best=""
+            if best is None
+            else f"best {format_score(best.score)}   attempt {best.id} by {best.agent}",
+            curve=self._curve,
+            agents=[self._row(agent, state) for agent, state in core.agents.items()],
+            remarks=[f"ending: {core.ending.reason}"] if core.ending else [],
         )
-        score = Text()
-        if best is not None:
-            score.append(f"best {format_score(best.score)}", style="bold green")
-            score.append(f"   attempt {best.id} by {best.agent}   ")
-        if self._curve:
-            score.append(sparkline(self._curve, CURVE_COLUMNS), style="cyan")
-        table = Table(box=None, pad_edge=False, expand=True)
-        for column in ("agent", "state", "for", "attempts", "best", "doing"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
-        now = core.clock.now()
-        for agent, state in core.agents.items():
-            view = core.standings.agent(agent)
-            table.add_row(
-                agent,
-                state.state,
-                duration(max(0.0, now - state.since)),
-                str(view.evaluations),
-                format_score(view.best_score),
-                Text(state.activity),
-            )
-        ending = [Text(f"ending: {core.ending.reason}", style="yellow")] if core.ending else []
-        return Group(head, score, table, *ending)
+
+    def _row(self, agent: AgentId, state: AgentState) -> AgentRow:
+        core = self._run.core
+        reached = core.standings.agent(agent)
+        return AgentRow(
+            agent=agent,
+            state=state.state,
+            for_s=core.clock.now() - state.since,
+            directive="",
+            attempts=reached.evaluations,
+            best=reached.best_score,
+            doing=state.activity,
+        )

@@ -1,6 +1,5 @@
-"""`harness status | runs | attempts | show | graph | report`, on live, dead and copied runs."""
+"""`harness runs | attempts | show | graph | report`, on live, dead and copied runs."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +11,11 @@ from harness.cli.output import (
     RunsDir,
     duration,
     format_score,
-    money,
     print_json,
-    print_record,
     print_table,
     runs_folder,
 )
 from harness.events import SCHEMA_VERSION
-from harness.run.budget import format_budget
 from harness.run.folder import find_run
 from harness.run.report import render_report
 from harness.run.rows import verdict_json
@@ -30,58 +26,10 @@ from harness.run.views import (
     graph_document,
     read_run,
     runs_document,
-    status_document,
 )
 from harness.sandbox.repository import Repository
 
-WATCH_S = 1.0
 RunReference = Annotated[str, Parameter(help="A run's folder, its id, or latest.")]
-
-
-def status(
-    run: RunReference = "latest",
-    *,
-    watch: Annotated[bool, Parameter(negative=(), help="Repeat until the run ends.")] = False,
-    runs_dir: RunsDir = None,
-    json: JsonFlag = False,
-) -> None:
-    """What a run and its agents are doing."""
-    folder = find_run(run, runs_folder(runs_dir))
-    while True:
-        view = read_run(folder)
-        if json:
-            (print_record if watch else print_json)(status_document(view))
-        else:
-            _print_status(view)
-        if not watch or view.state != "running":
-            return
-        time.sleep(WATCH_S)
-
-
-def _print_status(view: RunView) -> None:
-    best = view.best
-    reason = f" ({view.reason})" if view.reason and view.state == "ended" else ""
-    print(f"{view.folder.id}: {view.state}{reason}, task {view.task}")
-    print(f"  evaluations {view.evaluations} of {format_budget(view.config.budget)}")
-    print(f"  wall time   {duration(view.wall_s)}, {money(view.cost_usd, view.tokens)}")
-    if best is not None:
-        print(f"  best        {format_score(best.score)}, attempt {best.id} by {best.agent}")
-    if view.state == "interrupted":
-        print(f"  to go on    harness resume {view.folder.id}")
-    now = time.time()
-    rows = [
-        (
-            agent.agent,
-            agent.state if view.state == "running" else view.state,
-            duration(max(0.0, now - agent.since)) if view.state == "running" else "-",
-            sum(a.agent == agent.agent for a in view.attempts),
-            agent.activity,
-        )
-        for agent in view.agents
-    ]
-    if rows:
-        print()
-        print_table(("agent", "state", "for", "attempts", "doing"), rows)
 
 
 def runs(*, runs_dir: RunsDir = None, json: JsonFlag = False) -> None:

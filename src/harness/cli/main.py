@@ -74,12 +74,8 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         result = app(arguments)
     except cyclopts.CycloptsError as error:
-        known = arguments[0] in [entry.name for entry in all_commands()]
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        print(f"  to do:    harness{f' {arguments[0]}' if known else ''} --help", file=sys.stderr)
-        return EXIT_USER
+        from harness.cli.usage import usage_error
+
+        known = [word for word in arguments[:1] if word in [entry.name for entry in all_commands()]]
+        raise usage_error(error, known) from None
     return result if isinstance(result, int) else 0
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from harness.events import SCHEMA_VERSION
 from harness.run.config import load_config
+from harness.text import visible
 
 JsonFlag = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON document.")]
 RunsDir = Annotated[
@@ -23,12 +25,18 @@ def runs_folder(given: str | None) -> Path:
 
 def print_json(document: Any) -> None:
     """One document, readable."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+    print(_text(document, indent=2))
 
 
 def print_record(record: Any) -> None:
     """One line of a JSON Lines stream, flushed."""
-    print(json.dumps(record, ensure_ascii=False, allow_nan=False), flush=True)
+    print(_text(record), flush=True)
+
+
+def _text(value: Any, *, indent: int | None = None) -> str:
+    """JSON; half a surrogate pair, which models and files can hold, stays an escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -38,6 +46,14 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print(line.rstrip())
+
+
+def print_answer(run: str, answer: str, *, json: bool) -> None:
+    """What a live run answered to a command."""
+    if json:
+        print_json({"schema_version": SCHEMA_VERSION, "run": run, "answer": answer})
+    else:
+        print(f"{run}: {visible(answer)}")
 
 
 def say(text: str) -> None:

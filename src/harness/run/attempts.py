@@ -1,6 +1,6 @@
 """Attempts in the store: submitted, started, judged; and what agents' calls returned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.attempt import UNFINISHED, Attempt, Operator, Status, Verdict
@@ -31,10 +31,11 @@ class AttemptTable:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def submit(self, candidate: Candidate, *, key: str | None) -> Attempt:
+    def submit(self, candidate: Candidate, *, key: str | None, told: bool = True) -> Attempt:
         """Record a submission: queued, or a duplicate of the attempt that has this tree.
 
         With `key`, the attempt is what that call of the agent returned, now and after a crash.
+        Not `told`: the agent does not wait for the verdict and asks for it later.
         """
         now = self._db.now()
         with self._db.transaction() as db:
@@ -67,6 +68,8 @@ class AttemptTable:
                 db.execute(
                     "INSERT INTO effects VALUES (?,?,?)", (candidate.agent, key, str(number))
                 )
+            if not told:
+                db.execute("INSERT INTO untold VALUES (?,?)", (number, candidate.agent))
             self._db.event(
                 EventKind.SUBMITTED,
                 agent=candidate.agent,
@@ -136,6 +139,18 @@ class AttemptTable:
         """All attempts in order of submission."""
         found = self._db.read("SELECT * FROM attempts ORDER BY id").fetchall()
         return [rows.attempt_from(row) for row in found]
+
+    def untold(self, agent: AgentId) -> list[AttemptId]:
+        """Attempts whose verdict the agent has not been given yet, oldest first."""
+        found = self._db.read(
+            "SELECT attempt FROM untold WHERE agent = ? ORDER BY attempt", (agent,)
+        )
+        return [AttemptId(str(row["attempt"])) for row in found]
+
+    def tell(self, attempts: Sequence[AttemptId]) -> None:
+        """The agents have been given these verdicts."""
+        with self._db.transaction(durable=False) as db:
+            db.executemany("DELETE FROM untold WHERE attempt = ?", [(each,) for each in attempts])
 
     def effect(self, agent: AgentId, key: str) -> str | None:
         """What the agent's call with this key returned."""

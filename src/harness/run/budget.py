@@ -49,6 +49,8 @@ class Budget:
         self._wall_before_s = wall_before_s
         self._clock = clock
         self._started = clock.monotonic()
+        self._still_since: float | None = None
+        self._still_s = 0.0
         self._changed = asyncio.Condition()
 
     @property
@@ -58,8 +60,19 @@ class Budget:
 
     @property
     def session_s(self) -> float:
-        """Seconds since the launch or the last resume."""
-        return self._clock.monotonic() - self._started
+        """Seconds since the launch or the last resume, pauses of the whole run left out."""
+        now = self._clock.monotonic()
+        still = self._still_s + (now - self._still_since if self._still_since is not None else 0.0)
+        return now - self._started - still
+
+    def stand_still(self, still: bool) -> None:
+        """Stop the clock while the whole run is paused, or let it go on."""
+        now = self._clock.monotonic()
+        if still and self._still_since is None:
+            self._still_since = now
+        elif not still and self._still_since is not None:
+            self._still_s += now - self._still_since
+            self._still_since = None
 
     def spent(self) -> str | None:
         """The budget that is used up: `evaluations`, `hours`, `tokens` or `usd`."""

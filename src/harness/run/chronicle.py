@@ -5,6 +5,7 @@ told when the shared memory is gone.
 """
 
 import uuid
+from collections.abc import Mapping
 
 from harness.attempt import Attempt, Operator, Status, better
 from harness.ids import SEED_AGENT, AgentId, AttemptId, RecordId
@@ -74,6 +75,29 @@ class Chronicle:
         await self._memory.write(record)
         self._core.store.memory_log(_written(record, None))
         return record.id
+
+    async def skill(
+        self, agent: AgentId, title: str, text: str, files: Mapping[str, str], *, key: str
+    ) -> str:
+        """Reusable files that an agent shares."""
+        record = MemoryRecord(
+            id=self._record_id(f"skill:{agent}:{key}"),
+            kind=RecordKind.SKILL,
+            title=title,
+            text=text,
+            task=self._core.task.name,
+            run=self._core.folder.id,
+            agent=agent,
+            created_at=self._core.clock.now(),
+            data={"files": dict(files)},
+        )
+        await self._memory.write(record)
+        self._core.store.memory_log(_written(record, None))
+        return record.id
+
+    async def record(self, record: str) -> MemoryRecord:
+        """A record by id or an unambiguous beginning of one."""
+        return await self._memory.get(record)
 
     async def finished(self, attempt: Attempt) -> None:
         """Record a finished attempt and credit what was shown before it."""

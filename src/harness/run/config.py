@@ -9,12 +9,20 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
-from harness.agents.base import AgentConfig
+from harness.agents.config import AgentConfig, AgentGroup
 from harness.agents.heartbeats.base import HeartbeatRule
 from harness.errors import ConfigurationError, StoreError
 from harness.memory.base import MemoryConfig
@@ -64,13 +72,41 @@ class EvaluatorConfig(BaseModel):
     """Evaluations at once; None: one for each CPU core."""
 
 
+class TeamConfig(BaseModel):
+    """How the team is kept up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    headcount: int | None = Field(default=None, ge=1, le=1024)
+    """Agents at once, at most, however many heartbeats spawn or fork; None: as many as the run
+    was started with, so that a new one needs the place of a retired one."""
+    crashes: int = Field(default=3, ge=1)
+    """So many crashes of an agent within the window pause it."""
+    crash_window_s: float = Field(default=600.0, gt=0)
+    """The window, in seconds."""
+    crash_pause_s: float = Field(default=300.0, ge=0)
+    """How long a crashing agent is paused, in seconds; doubled each time it happens again."""
+
+
+def _number_or_groups(value: object) -> str:
+    # In brackets: no part of a key's name (`key_name`).
+    return "<groups>" if isinstance(value, list | tuple) else "<number>"
+
+
+Agents = Annotated[
+    Annotated[int, Field(ge=1, le=1024), Tag("<number>")]
+    | Annotated[tuple[AgentGroup, ...], Tag("<groups>")],
+    Discriminator(_number_or_groups),
+]
+
+
 class RunConfig(BaseModel):
     """Everything about a run that is not the task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    agents: int = Field(default=4, ge=1, le=1024)
-    """Number of agents."""
+    agents: Agents = 4
+    """Number of agents, or groups of them: `[{count: 2, model: a}, {count: 1, kind: offline}]`."""
     seed: int = 0
     """Seed of all random choices."""
     runs_dir: str = "runs"
@@ -80,6 +116,7 @@ class RunConfig(BaseModel):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     agent: AgentConfig = Field(default_factory=AgentConfig)
     evaluators: EvaluatorConfig = Field(default_factory=EvaluatorConfig)
+    team: TeamConfig = Field(default_factory=TeamConfig)
     heartbeats: list[HeartbeatRule] | None = None
     """Rules; None: the built-in ones for agents with a model."""
     memory: MemoryConfig = Field(default_factory=MemoryConfig)
@@ -91,11 +128,44 @@ class RunConfig(BaseModel):
         return self.evaluators.slots or os.cpu_count() or 1
 
     @property
+    def groups(self) -> tuple[AgentGroup, ...]:
+        """The team as groups; a number of agents is one group."""
+        return (AgentGroup(count=self.agents),) if isinstance(self.agents, int) else self.agents
+
+    @property
+    def agent_count(self) -> int:
+        """Number of agents of all groups together."""
+        return sum(group.count for group in self.groups)
+
+    @property
+    def headcount(self) -> int:
+        """Agents at once, at most."""
+        return self.team.headcount or self.agent_count
+
+    @property
+    def agent_configs(self) -> tuple[AgentConfig, ...]:
+        """The settings of each group's agents."""
+        return tuple(group.config(self.agent) for group in self.groups)
+
+    @property
     def agent_kind(self) -> str:
-        """`auto` resolved: `llm` when a model is named, else `offline`."""
-        if self.agent.kind != "auto":
-            return self.agent.kind
-        return "llm" if self.agent.model.name else "offline"
+        """The kinds of agents in the team, `auto` resolved: `llm`, `llm, offline`."""
+        return ", ".join(dict.fromkeys(config.resolved_kind for config in self.agent_configs))
+
+    @model_validator(mode="after")
+    def _groups_are_valid(self) -> "RunConfig":
+        for number, group in enumerate(self.groups):
+            try:
+                group.config(self.agent)
+            except ValidationError as error:
+                problem = error.errors(include_url=False, include_context=False)[0]
+                key = key_name(problem["loc"])
+                raise ValueError(
+                    f"group {number + 1} of agents: {key!r}: {problem['msg']}"
+                ) from error
+        if self.agent_count < 1:
+            raise ValueError("at least one agent")
+        return self
 
 
 def load_config(
@@ -113,15 +183,15 @@ def load_config(
     path = file or Path(CONFIG_FILE)
     if file is not None or path.is_file():
         saved = read_model(path, RunConfig, ConfigurationError)
-        _merge(merged, saved.model_dump(exclude_unset=True))
+        merge(merged, saved.model_dump(exclude_unset=True))
     from_environment = _environment(os.environ if environment is None else environment)
     if from_environment:
-        _merge(merged, from_environment)
-        _validate(merged, "the environment")
+        merge(merged, from_environment)
+        validate(merged, "the environment")
     for key, value in flags.items():
         if value is not None:
-            _merge(merged, _nested(key.split("."), value))
-    return _validate(merged, "the flags")
+            merge(merged, nested(key.split("."), value))
+    return validate(merged, "the flags")
 
 
 def save_config(config: RunConfig, path: Path) -> None:
@@ -141,17 +211,28 @@ def read_saved(path: Path) -> RunConfig:
         StoreError: Missing or damaged.
     """
     try:
-        return _validate(json.loads(path.read_text(encoding="utf-8")), str(path))
+        return validate(json.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
 
 
-def _validate(values: Mapping[str, Any], source: str) -> RunConfig:
+def validate(values: Mapping[str, Any], source: str) -> RunConfig:
+    """A configuration from plain values; `source` names where they come from.
+
+    Raises:
+        ConfigurationError: Names the source, the key and what was expected.
+    """
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
         key = key_name(problem["loc"])
+        if not key:  # of the configuration as a whole
+            raise ConfigurationError(
+                f"{source}: {problem['msg'].removeprefix('Value error, ')}",
+                expected="settings that fit together",
+                action="see docs/configuration.md for all keys",
+            ) from None
         if problem["type"] == "extra_forbidden":
             raise ConfigurationError(
                 f"{source}: unknown key {key!r}",
@@ -171,7 +252,7 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name.startswith(ENVIRONMENT_PREFIX) and name not in RESERVED_ENVIRONMENT:
             keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
             try:
-                _merge(merged, _nested(keys, yaml.safe_load(value)))
+                merge(merged, nested(keys, yaml.safe_load(value)))
             except yaml.YAMLError as error:
                 raise ConfigurationError(
                     f"the environment: {name} is {value!r}",
@@ -181,16 +262,18 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return merged
 
 
-def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+def nested(keys: list[str], value: Any) -> dict[str, Any]:
+    """`value` below `keys`."""
     for key in reversed(keys):
         value = {key: value}
     return cast(dict[str, Any], value)
 
 
-def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+def merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Put `other` into `into`, mapping by mapping."""
     for key, value in other.items():
         existing = into.get(key)
         if isinstance(existing, dict) and isinstance(value, Mapping):
-            _merge(cast(dict[str, Any], existing), cast(Mapping[str, Any], value))
+            merge(cast(dict[str, Any], existing), cast(Mapping[str, Any], value))
         else:
             into[key] = value

@@ -12,31 +12,32 @@ from harness.agents.base import (
     Assignment,
     BudgetView,
     ModelCall,
+    ModelConfig,
     Submitted,
     TaskView,
+    Teammate,
     Usage,
 )
+from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
-from harness.attempt import Attempt, Status
-from harness.errors import BudgetExhaustedError, SubmissionRefusedError
-from harness.events import EventKind
 from harness.ids import AgentId, AttemptId
-from harness.memory.base import Recalled
-from harness.run.attempts import Candidate
+from harness.memory.base import MemoryRecord, Recalled
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.run.model_call import RecordedCall
-from harness.sandbox.base import Sandbox
+from harness.run.observed import ObservedSandbox
+from harness.run.submissions import Submissions
+from harness.sandbox.base import ExecResult, Sandbox
 from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
 
-DUPLICATES_PER_DIRECTIVE = 5
-TITLE_CHARACTERS = 200
 KNOWLEDGE = "/knowledge"
 """Where an agent's sandbox has the task's knowledge files."""
+PROMPTS = "prompts"
+"""Folder of a task whose templates stand in for the shipped prompts."""
 
 
 class RunContext:
@@ -53,12 +54,11 @@ class RunContext:
     ) -> None:
         self._core = core
         self._agent = agent
-        self._sandbox = sandbox
+        self._sandbox = ObservedSandbox(sandbox, lambda state: core.mark(agent, state))
         self._workspace = workspace
         self._chronicle = chronicle
-        self._evaluations = evaluations
+        self._submissions = Submissions(core, agent, workspace, evaluations)
         self._current: Assignment | None = None
-        self._duplicates = 0
         knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
         self._task = task_view(core.task, knowledge)
 
@@ -72,7 +72,23 @@ class RunContext:
 
     @property
     def config(self) -> AgentConfig:
-        return self._core.config.agent
+        return self._core.roster.config(self._agent)
+
+    @property
+    def role(self) -> str:
+        return self._core.roster[self._agent].role
+
+    @property
+    def model(self) -> ModelConfig:
+        return self._core.roster.model(self._agent)
+
+    @property
+    def endpoints(self) -> EndpointPool:
+        return self._core.endpoints
+
+    @property
+    def prompts(self) -> Sequence[Path]:
+        return prompt_folders(self._core.task, self.config)
 
     @property
     def graph(self) -> AttemptGraph:
@@ -91,29 +107,26 @@ class RunContext:
         return self._current
 
     async def restore(self) -> None:
-        """After a resume: the directive this agent had not finished."""
-        for agent, directive, recalled in self._core.store.directives.still_open():
+        """After a resume: the directive this agent had not finished, and what it was not told."""
+        for agent, directive, recalled, model in self._core.store.directives.still_open():
             if agent == self._agent:
-                graph = self._core.graph
-                self._core.expanding[self._agent] = directive.base
-                self._current = Assignment(
-                    directive,
-                    graph[directive.base],
-                    tuple(graph[reference] for reference in directive.references),
-                    tuple(await self._chronicle.again(directive.number, recalled)),
-                )
+                records = await self._chronicle.again(directive.number, recalled)
+                self._core.roster.choose(agent, model)
+                self._begin(directive, records)
+        self._submissions.restore()
 
     async def assignment(self) -> Assignment | None:
         core = self._core
-        self._duplicates = 0
         self._current = None
-        core.expanding.pop(self._agent, None)
+        self._submissions.begin(None)
+        core.directive_of.pop(self._agent, None)
         core.store.directives.close(self._agent)
+        await core.pauses.wait(self._agent)
         if core.ending:
             return None
         with core.timings.phase("select"):
             directive = self._select()
-        core.expanding[self._agent] = directive.base
+        core.directive_of[self._agent] = directive
         base = core.graph[directive.base]
         core.say(self._agent, "working", f"{directive.operator} {directive.base}")
         with core.timings.phase("recall"):
@@ -122,16 +135,27 @@ class RunContext:
             )
         with core.timings.phase("workspace"):
             await self._workspace.load(base.tree)
+        model = core.choose_model(self._agent, directive.number)
         # Opened last: after a kill, an open directive has its base in the workspace.
-        core.store.directives.open(self._agent, directive, [each.record.id for each in recalled])
-        references = tuple(core.graph[reference] for reference in directive.references)
-        self._current = Assignment(directive, base, references, tuple(recalled))
+        shown = [each.record.id for each in recalled]
+        core.store.directives.open(self._agent, directive, shown, model)
+        return self._begin(directive, recalled)
+
+    def _begin(self, directive: Directive, recalled: Sequence[Recalled]) -> Assignment:
+        graph = self._core.graph
+        self._core.directive_of[self._agent] = directive
+        references = tuple(graph[reference] for reference in directive.references)
+        self._current = Assignment(directive, graph[directive.base], references, tuple(recalled))
+        self._submissions.begin(self._current)
         return self._current
 
     def _select(self) -> Directive:
         core = self._core
         number = core.next_directive()
-        others = [base for agent, base in core.expanding.items() if agent != self._agent]
+        others = [
+            directive.base for agent, directive in core.directive_of.items() if agent != self._agent
+        ]
+        left = core.avoiding.pop(self._agent, None)
         return core.policy.next(
             core.graph,
             SearchContext(
@@ -139,88 +163,32 @@ class RunContext:
                 progress=core.budget.progress(),
                 agent=self._agent,
                 in_flight=others,
-                avoid=(),
+                avoid=core.graph.branch(left) if left is not None else (),
                 rng=directive_rng(core.config.seed, number),
             ),
         )
 
     async def submit(
-        self, title: str, *, key: str, detail: Mapping[str, Any] | None = None
+        self,
+        title: str,
+        *,
+        key: str,
+        detail: Mapping[str, Any] | None = None,
+        wait: bool = True,
     ) -> Submitted:
-        earlier = self._core.store.attempts.effect(self._agent, key)
-        if earlier is not None:
-            return await self._answer(AttemptId(earlier))
-        if self._core.ending:
-            raise BudgetExhaustedError(f"the run is ending ({self._core.ending.reason})")
-        self.say("submitting")
-        await self._core.budget.admit()
-        started = False
-        try:
-            if self._core.ending:  # it may have begun while this waited for its turn
-                raise BudgetExhaustedError(f"the run is ending ({self._core.ending.reason})")
-            attempt = await self._record(title, key, dict(detail or {}))
-            started = attempt.status is not Status.DUPLICATE
-        finally:
-            if not started:
-                await self._core.budget.settle(charged=False)
-        self.say("waiting for the verdict")
-        return await self._answer(attempt.id)
+        return await self._submissions.submit(title, key=key, detail=detail, wait=wait)
 
-    async def _record(self, title: str, key: str, detail: dict[str, Any]) -> Attempt:
-        core, assignment = self._core, self._current
-        if assignment is None:
-            raise SubmissionRefusedError("there is no open directive: ask for an assignment first")
-        title = " ".join(title.split())[:TITLE_CHARACTERS] or assignment.directive.operator.value
-        try:
-            with core.timings.phase("snapshot"):
-                tree = await self._workspace.snapshot()
-                commit = await core.in_pool(
-                    core.repository.commit,
-                    tree,
-                    [assignment.base.commit, *(each.commit for each in assignment.references)],
-                    title,
-                    self._agent,
-                    core.clock.now(),
-                )
-        except SubmissionRefusedError as error:
-            core.store.event(EventKind.REFUSED, agent=self._agent, reason=str(error))
-            raise
-        attempt = core.store.attempts.submit(
-            Candidate(
-                commit=commit,
-                tree=tree,
-                agent=self._agent,
-                operator=assignment.directive.operator,
-                parents=(assignment.base.id,),
-                references=assignment.directive.references,
-                title=title,
-                directive=assignment.directive.number,
-                detail=detail,
-            ),
-            key=key,
-        )
-        core.graph.put(attempt)
-        # From here on the attempt is in the store: whoever asks for its verdict must get one.
-        if attempt.status is Status.DUPLICATE:
-            core.repeated()
-        else:
-            self._evaluations.start(attempt)
-        core.set_ref(f"refs/attempts/{attempt.id}", commit)
-        return attempt
+    async def results(self, *, wait: bool = False) -> Sequence[Submitted]:
+        return await self._submissions.results(wait=wait)
 
-    async def _answer(self, attempt: AttemptId) -> Submitted:
-        judged = await self._evaluations.verdict_of(attempt)
-        assert judged.verdict is not None
-        self.say("thinking")
-        mine = self._core.graph[attempt]
-        if mine.status is not Status.DUPLICATE:
-            self._duplicates = 0
-            return Submitted(mine, judged.verdict)
-        self._duplicates += 1
-        closed = self._duplicates >= DUPLICATES_PER_DIRECTIVE
-        if closed:
-            self._core.store.directives.close(self._agent)
-        return Submitted(mine, judged.verdict, closed=closed)
+    async def try_out(self, argv: Sequence[str], *, timeout_s: float) -> ExecResult:
+        return await self._submissions.try_out(argv, timeout_s)
+
+    async def checkout(self, attempt: AttemptId) -> None:
+        await self._submissions.checkout(attempt)
+
+    async def changes(self) -> str:
+        return await self._submissions.changes()
 
     async def read_attempt(self, attempt: AttemptId) -> Mapping[str, bytes]:
         found = self._core.graph[attempt]
@@ -232,27 +200,42 @@ class RunContext:
         return await self._core.in_pool(repository.diff, graph[base].tree, graph[attempt].tree)
 
     async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
-        number = self._current.directive.number if self._current else None
         return await self._chronicle.recall(
-            self._agent, text, purpose=purpose, limit=limit, directive=number
+            self._agent, text, purpose=purpose, limit=limit, directive=self._number
         )
 
     async def note(self, title: str, text: str, *, key: str) -> str:
         return await self._chronicle.note(self._agent, title, text, key=key)
 
+    async def share_skill(
+        self, title: str, text: str, files: Mapping[str, str], *, key: str
+    ) -> str:
+        return await self._chronicle.skill(self._agent, title, text, files, key=key)
+
+    async def record(self, record: str) -> MemoryRecord:
+        return await self._chronicle.record(record)
+
+    def team(self) -> Sequence[Teammate]:
+        return self._core.teammates()
+
+    def claim(self, *, focus: str | None = None, role: str | None = None) -> None:
+        self._core.roster.claim(self._agent, focus, role)
+
     def interventions(self) -> Sequence[Intervention]:
+        self._core.urgency(self._agent).clear()
         return self._core.store.interventions.take(self._agent)
+
+    async def urgent(self) -> None:
+        await self._core.urgency(self._agent).wait()
 
     def budget(self) -> BudgetView:
         return self._core.budget.view()
 
     def rng(self) -> Random:
-        number = self._current.directive.number if self._current else 0
-        return directive_rng(self._core.config.seed, number)
+        return directive_rng(self._core.config.seed, self._number or 0)
 
     def model_call(self, worst_case: Usage) -> AbstractAsyncContextManager[ModelCall]:
-        number = self._current.directive.number if self._current else None
-        return RecordedCall(self._core, self._agent, number, worst_case)
+        return RecordedCall(self._core, self._agent, self._number, worst_case)
 
     def say(self, activity: str) -> None:
         self._core.say(self._agent, "working", activity)
@@ -262,6 +245,17 @@ class RunContext:
         path = self._core.folder.transcripts / f"{self._agent}.jsonl"
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
+
+    @property
+    def _number(self) -> int | None:
+        return self._current.directive.number if self._current else None
+
+
+def prompt_folders(task: Task, config: AgentConfig) -> tuple[Path, ...]:
+    """Where templates are looked for before the shipped ones: the run's, then the task's."""
+    folders = [Path(config.prompts).expanduser()] if config.prompts else []
+    folders.append(task.folder / PROMPTS)
+    return tuple(folder for folder in folders if folder.is_dir())
 
 
 def task_view(task: Task, knowledge: str | None) -> TaskView:

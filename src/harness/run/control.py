@@ -1,11 +1,13 @@
 """Commands to a live run, through the inbox of its store."""
 
+import json
 import sqlite3
 import time
 
 from harness.errors import UserError
 from harness.run import rows
 from harness.run.folder import RunFolder, live_process
+from harness.run.store import Answer
 
 ANSWER_WITHIN_S = 5.0
 POLL_S = 0.05
@@ -15,7 +17,7 @@ def send(folder: RunFolder, command: str, **arguments: object) -> str:
     """Append a command and wait for the run's answer.
 
     Raises:
-        UserError: The run is not live, or does not answer in time.
+        UserError: The run is not live, refuses, or does not answer in time.
     """
     if live_process(folder) is None:
         raise UserError(
@@ -35,7 +37,7 @@ def send(folder: RunFolder, command: str, **arguments: object) -> str:
                 "SELECT answer FROM commands WHERE id = ?", (cursor.lastrowid,)
             ).fetchone()[0]
             if answer is not None:
-                return str(answer)
+                return _told(Answer(**json.loads(answer)))
             time.sleep(POLL_S)
     finally:
         connection.close()
@@ -44,3 +46,9 @@ def send(folder: RunFolder, command: str, **arguments: object) -> str:
         expected="an answer; the command stays in its inbox",
         action=f"look at what it does: harness status {folder.id}",
     )
+
+
+def _told(answer: Answer) -> str:
+    if answer.done:
+        return answer.text
+    raise UserError(answer.text, expected=answer.expected, action=answer.action)

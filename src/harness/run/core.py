@@ -10,6 +10,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
+from harness.agents.base import Teammate
+from harness.agents.endpoints import EndpointPool
+from harness.agents.heartbeats.base import Intervention
 from harness.attempt import Attempt
 from harness.clock import Clock
 from harness.events import EventKind
@@ -17,11 +20,13 @@ from harness.ids import AgentId, AttemptId, CommitHash
 from harness.run.budget import Budget
 from harness.run.config import RunConfig
 from harness.run.folder import RunFolder
+from harness.run.pauses import Pauses
+from harness.run.roster import Roster
 from harness.run.standings import Standings
 from harness.run.store import Store
 from harness.sandbox.base import Capabilities, SandboxProvider
 from harness.sandbox.repository import Repository
-from harness.search.base import SearchPolicy
+from harness.search.base import Directive, SearchPolicy
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
 
@@ -75,7 +80,12 @@ class Timings:
 
 @dataclass(slots=True)
 class AgentState:
-    """What an agent is doing: for the display and `status`."""
+    """What an agent is doing; times in seconds since the epoch.
+
+    `state`: `starting`, `working`, `thinking` (a model is asked), `running` (a command),
+    `evaluating` (a verdict is waited for), `paused`, `restarting`, `crashed`, `retired`, `ended`.
+    `since` is when state or activity last changed, which is also the last sign of life.
+    """
 
     state: str
     activity: str
@@ -98,18 +108,27 @@ class Core:
     graph: AttemptGraph
     budget: Budget
     standings: Standings
+    roster: Roster
+    pauses: Pauses
+    endpoints: EndpointPool
     executor: Executor
     python: Path | None
     """Virtual environment of the task where commands run on the host; None: our own."""
     ending: Ending = field(default_factory=Ending)
     timings: Timings = field(default_factory=Timings)
-    expanding: dict[AgentId, AttemptId] = field(default_factory=dict[AgentId, AttemptId])
-    """The base of each agent's open directive."""
     directives: int = 0
     """Directives given so far; one that a kill kept from being opened is given again."""
     duplicates: int = 0
     """Duplicates since the last new tree, all agents together."""
     agents: dict[AgentId, AgentState] = field(default_factory=dict[AgentId, AgentState])
+    directive_of: dict[AgentId, Directive] = field(default_factory=dict[AgentId, Directive])
+    """The open directive of each agent."""
+    avoiding: dict[AgentId, AttemptId] = field(default_factory=dict[AgentId, AttemptId])
+    """Whose branch an agent's next directive must leave: a forced pivot."""
+    crashes: dict[AgentId, list[float]] = field(default_factory=dict[AgentId, list[float]])
+    """When each agent crashed in this session, in seconds since the epoch."""
+    urgent: dict[AgentId, asyncio.Event] = field(default_factory=dict[AgentId, asyncio.Event])
+    """Set while an urgent intervention waits for the agent."""
     listeners: list[Callable[[Attempt], None]] = field(
         default_factory=list[Callable[[Attempt], None]]
     )
@@ -121,10 +140,22 @@ class Core:
         except OSError as error:
             self.store.event(EventKind.WARNING, text=f"{name} is not set: {error}")
 
+    def intervene(self, intervention: Intervention) -> None:
+        """Queue an intervention for its agent; an urgent one cuts its tool short."""
+        agent = AgentId(intervention.agent)
+        evaluations = self.standings.agent(agent).evaluations
+        self.store.interventions.queue(intervention, evaluations=evaluations)
+        if intervention.urgent:
+            self.urgency(agent).set()
+
+    def urgency(self, agent: AgentId) -> asyncio.Event:
+        """The event that is set while something urgent waits for the agent."""
+        return self.urgent.setdefault(agent, asyncio.Event())
+
     def repeated(self) -> None:
         """A submission was a duplicate; so many in a row mean that nothing new is proposed."""
         self.duplicates += 1
-        if self.duplicates >= DUPLICATES_PER_AGENT * self.config.agents:
+        if self.duplicates >= DUPLICATES_PER_AGENT * len(self.roster.active()):
             self.ending.request("exhausted")
 
     def next_directive(self) -> int:
@@ -140,3 +171,34 @@ class Core:
     def say(self, agent: AgentId, state: str, activity: str) -> None:
         """Note what an agent does now; written to the store by the ticker."""
         self.agents[agent] = AgentState(state, activity, self.clock.now())
+
+    def mark(self, agent: AgentId, state: str) -> None:
+        """The agent's state changed within the same activity."""
+        known = self.agents.get(agent)
+        self.say(agent, state, known.activity if known is not None else "")
+
+    def choose_model(self, agent: AgentId, number: int) -> str | None:
+        """The model that the agent's directive is given to, by name; None without any."""
+        chosen = self.roster.choices(agent)[0].name
+        self.roster.choose(agent, chosen)
+        return chosen
+
+    def teammates(self) -> list[Teammate]:
+        """The team as its agents may see it."""
+        team: list[Teammate] = []
+        for member in self.roster.active():
+            state = self.agents.get(member.agent, AgentState("starting", "", self.clock.now()))
+            directive = self.directive_of.get(member.agent)
+            task = f"{directive.operator} {directive.base}" if directive is not None else ""
+            team.append(
+                Teammate(
+                    member.agent,
+                    member.role,
+                    member.focus,
+                    task,
+                    state.state,
+                    state.activity,
+                    state.since,
+                )
+            )
+        return team

@@ -17,6 +17,7 @@ class OpenDirective(NamedTuple):
     agent: AgentId
     directive: Directive
     recalled: tuple[str, ...]
+    model: str | None
 
 
 class DirectiveTable:
@@ -30,12 +31,18 @@ class DirectiveTable:
         row = self._db.read("SELECT COALESCE(MAX(number), 0) FROM directives").fetchone()
         return int(row[0])
 
-    def open(self, agent: AgentId, directive: Directive, recalled: Sequence[str]) -> None:
-        """The agent starts on a directive, shown with these memory records."""
+    def open(
+        self,
+        agent: AgentId,
+        directive: Directive,
+        recalled: Sequence[str],
+        model: str | None = None,
+    ) -> None:
+        """The agent starts on a directive with a model, shown with these memory records."""
         now = self._db.now()
         with self._db.transaction() as db:
             db.execute(
-                "INSERT INTO directives VALUES (?,?,?,?,?,?,?,?,NULL)",
+                "INSERT INTO directives VALUES (?,?,?,?,?,?,?,?,NULL,?)",
                 (
                     directive.number,
                     agent,
@@ -45,6 +52,7 @@ class DirectiveTable:
                     directive.reason,
                     rows.dump(list(recalled)),
                     now,
+                    model,
                 ),
             )
             self._db.event(
@@ -56,6 +64,7 @@ class DirectiveTable:
                     "base": directive.base,
                     "references": directive.references,
                     "reason": directive.reason,
+                    "model": model,
                 },
             )
 
@@ -74,7 +83,10 @@ class DirectiveTable:
         ).fetchall()
         return [
             OpenDirective(
-                AgentId(row["agent"]), rows.directive_from(row), tuple(json.loads(row["recalled"]))
+                AgentId(row["agent"]),
+                rows.directive_from(row),
+                tuple(json.loads(row["recalled"])),
+                row["model"],
             )
             for row in found
         ]

@@ -1,6 +1,7 @@
 """From a queued attempt to its recorded verdict."""
 
 import asyncio
+from collections.abc import Sequence
 
 from harness.attempt import Attempt, Status, better
 from harness.errors import EvaluatorFailedError
@@ -12,6 +13,7 @@ from harness.ids import SEED_ATTEMPT, AttemptId
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.pulse import Pulse
+from harness.sandbox.base import ExecResult
 
 MAX_EVALUATOR_FAILURES = 5
 """So many evaluations in a row without a verdict on the candidate end the run."""
@@ -41,6 +43,12 @@ class Evaluations:
         """The attempt that holds the verdict: itself, or what it duplicates."""
         known = self._core.graph[attempt]
         return await self._judged(known.duplicate_of or attempt)
+
+    async def try_out(
+        self, job: EvaluationJob, argv: Sequence[str], timeout_s: float
+    ) -> ExecResult:
+        """Run a command where candidates run, unscored."""
+        return await self._pool.try_out(job, argv, timeout_s=timeout_s)
 
     async def drain(self) -> None:
         """Until nothing is in flight."""

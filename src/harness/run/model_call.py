@@ -19,7 +19,9 @@ class RecordedCall:
         self._call: ModelCall | None = None
 
     async def __aenter__(self) -> "RecordedCall":
+        await self._core.pauses.wait(self._agent)
         self._call = await self._reserved.__aenter__()
+        self._core.mark(self._agent, "thinking")
         return self
 
     async def __aexit__(
@@ -28,6 +30,7 @@ class RecordedCall:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self._core.mark(self._agent, "working")
         return await self._reserved.__aexit__(kind, error, traceback)
 
     def settle(self, usage: Usage) -> None:

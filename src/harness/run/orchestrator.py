@@ -1,22 +1,23 @@
 """One live run: seed, agents, ticker, end."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from harness.agents.base import Agent, NeedsEndpoint
+from harness.agents.base import NeedsEndpoint
 from harness.attempt import Attempt, Operator, Status
 from harness.errors import ModelRefusedError, ModelUnavailableError, UserError
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
-from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId
+from harness.ids import SEED_AGENT, SEED_ATTEMPT
 from harness.run import rows
 from harness.run.attempts import Candidate
 from harness.run.chronicle import Chronicle
+from harness.run.commands import Commands
 from harness.run.core import Core
 from harness.run.evaluation import MAIN, Evaluations
-from harness.run.supervisor import CRASHED, Supervisor, unreachable
+from harness.run.pulse import Pulse
+from harness.run.supervisor import MakeAgent, Supervisor, unreachable
+from harness.run.team import Team
 from harness.sandbox.scan import scan
 
 TICK_S = 0.25
@@ -47,12 +48,16 @@ class Run:
         core: Core,
         chronicle: Chronicle,
         evaluations: Evaluations,
-        make_agent: Callable[[], Agent],
+        pulse: Pulse,
+        make_agent: MakeAgent,
     ) -> None:
         self.core = core
         self._chronicle = chronicle
         self._evaluations = evaluations
         self._make_agent = make_agent
+        self._pulse = pulse
+        self._team = Team(core, Supervisor(core, chronicle, evaluations, make_agent))
+        self._commands = Commands(core, self._team, pulse)
         self._session = core.store.accounts.begin_session()
         self._aborted = False
 
@@ -78,7 +83,7 @@ class Run:
         ticker = asyncio.create_task(self._tick(), name="ticker")
         ticker.add_done_callback(self._ticker_ended)
         try:
-            await self._check_agent()
+            await self._check_agents()
             await self._seed()
             await self._recover()
             if (spent := core.budget.spent()) is not None:
@@ -99,16 +104,20 @@ class Run:
         if not ticker.cancelled() and (error := ticker.exception()) is not None:
             self.core.ending.request("error", error)
 
-    async def _check_agent(self) -> None:
-        agent = self._make_agent()
-        if isinstance(agent, NeedsEndpoint):
-            try:
-                await agent.check()
-            except (ModelUnavailableError, ModelRefusedError) as error:
-                self.core.ending.request("refused", error)
-                if isinstance(error, ModelUnavailableError):
-                    raise unreachable(error) from error
-                raise
+    async def _check_agents(self) -> None:
+        for config in self.core.config.agent_configs:
+            agent = self._make_agent(config)
+            if isinstance(agent, NeedsEndpoint):
+                await self._check_agent(agent)
+
+    async def _check_agent(self, agent: NeedsEndpoint) -> None:
+        try:
+            await agent.check()
+        except (ModelUnavailableError, ModelRefusedError) as error:
+            self.core.ending.request("refused", error)
+            if isinstance(error, ModelUnavailableError):
+                raise unreachable(error) from error
+            raise
 
     async def _seed(self) -> None:
         """Attempt 0: recorded once, evaluated first, counted."""
@@ -180,48 +189,36 @@ class Run:
             self._check_seed(await self._evaluations.verdict_of(SEED_ATTEMPT))
 
     async def _work(self) -> None:
-        core = self.core
-        supervisor = Supervisor(core, self._chronicle, self._evaluations, self._make_agent)
-        names = [AgentId(f"agent-{number + 1}") for number in range(core.config.agents)]
-        agents = [asyncio.create_task(supervisor.run(name), name=name) for name in names]
-        everyone = asyncio.gather(*agents, return_exceptions=True)
-        ending = asyncio.create_task(core.ending.wait(), name="ending")
+        core, team = self.core, self._team
+        team.start()
+        either = [asyncio.create_task(each) for each in (team.wait(), core.ending.wait())]
         try:
-            either: list[asyncio.Future[Any]] = [everyone, ending]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not core.ending:
-                crashed = all(core.agents[name].state == CRASHED for name in names)
-                if crashed:
-                    core.ending.request("agents_failed", supervisor.error)
+                if team.all_crashed():
+                    core.ending.request("agents_failed", team.error)
                 core.ending.request("agents_ended")
             if not self._aborted:
                 await self._evaluations.drain()
             # Agents that wait for a verdict return by themselves; one in a model call does not.
-            await asyncio.wait([everyone], timeout=0.0 if self._aborted else GRACE_S)
+            await team.close(0.0 if self._aborted else GRACE_S)
         finally:
-            ending.cancel()
-            for agent in agents:
-                agent.cancel()
-            await asyncio.gather(everyone, ending, return_exceptions=True)
+            for each in either:
+                each.cancel()
+            await team.close(0.0)
+            await asyncio.gather(*either, return_exceptions=True)
 
     async def _tick(self) -> None:
         ticks = 0
         while True:
             await asyncio.sleep(TICK_S)
             ticks += 1
-            self._obey()
+            for command in self.core.store.take_commands():
+                self.core.store.answer(command, await self._commands.obey(command))
             if (spent := self.core.budget.spent()) is not None:
                 self.core.ending.request(spent)
             if ticks % SESSION_EVERY_TICKS == 0:
                 self._write_state()
-
-    def _obey(self) -> None:
-        for command in self.core.store.take_commands():
-            if command.command == "stop":
-                self.stop()
-                self.core.store.answer(command, "stopping")
-            else:
-                self.core.store.answer(command, f"unknown command {command.command!r}")
 
     def _write_state(self, *, final: bool = False) -> None:
         core = self.core

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from harness.agents.heartbeats.base import HeartbeatRule
-from harness.agents.heartbeats.rules import evaluate_rules
+from harness.agents.heartbeats.rules import check_rules, evaluate_rules
 from harness.attempt import Attempt
 from harness.ids import SEED_AGENT, AgentId
+from harness.run.config import RunConfig
 from harness.run.core import Core
+from harness.run.rules import heartbeat_rules
 
 
 class Pulse:
@@ -16,6 +18,12 @@ class Pulse:
         self._core = core
         self._rules = rules
 
+    def configure(self, config: RunConfig) -> None:
+        """Take the rules from a new configuration."""
+        rules = heartbeat_rules(config)
+        check_rules(rules)
+        self._rules = rules
+
     def after(self, attempt: Attempt) -> None:
         """An attempt was judged."""
         if not self._rules or attempt.agent == SEED_AGENT:
@@ -23,5 +31,5 @@ class Pulse:
         standings = self._core.standings
         fired = evaluate_rules(self._rules, standings.agent(attempt.agent), standings.team())
         for intervention in fired:
-            evaluations = standings.fire(AgentId(intervention.agent), intervention.rule)
-            self._core.store.interventions.queue(intervention, evaluations=evaluations)
+            standings.fire(AgentId(intervention.agent), intervention.rule)
+            self._core.intervene(intervention)

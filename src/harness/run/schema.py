@@ -1,7 +1,7 @@
 """The tables of `run.db`. `events` is append-only; the other tables are the state derived from it,
 changed in the same transaction. `commands` is the inbox the command line appends to."""
 
-USER_VERSION = 1
+USER_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (
@@ -44,7 +44,8 @@ CREATE TABLE directives (
     reason TEXT NOT NULL,
     recalled TEXT NOT NULL,
     created_at REAL NOT NULL,
-    closed_at REAL
+    closed_at REAL,
+    model TEXT
 ) STRICT;
 CREATE INDEX open_directives ON directives(agent) WHERE closed_at IS NULL;
 CREATE TABLE effects (
@@ -52,6 +53,10 @@ CREATE TABLE effects (
     key TEXT NOT NULL,
     result TEXT NOT NULL,
     PRIMARY KEY (agent, key)
+) STRICT;
+CREATE TABLE untold (
+    attempt INTEGER PRIMARY KEY REFERENCES attempts(id),
+    agent TEXT NOT NULL
 ) STRICT;
 CREATE TABLE interventions (
     id INTEGER PRIMARY KEY,
@@ -100,6 +105,17 @@ CREATE TABLE agents (
     state TEXT NOT NULL,
     activity TEXT NOT NULL,
     since REAL NOT NULL
+) STRICT;
+CREATE TABLE team (
+    agent TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    grp INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    focus TEXT NOT NULL,
+    origin TEXT,
+    retired_at REAL,
+    model TEXT,
+    temperature REAL
 ) STRICT;
 CREATE TABLE commands (
     id INTEGER PRIMARY KEY,

@@ -16,6 +16,7 @@ from harness.run.attempts import AttemptTable
 from harness.run.database import Database
 from harness.run.directives import DirectiveTable
 from harness.run.interventions import InterventionTable
+from harness.run.members import MemberTable
 
 
 class Command(NamedTuple):
@@ -24,6 +25,16 @@ class Command(NamedTuple):
     id: int
     command: str
     arguments: Mapping[str, Any]
+
+
+class Answer(NamedTuple):
+    """What the run says to a command; a refused one (`done` false) says what is expected instead
+    and what to do."""
+
+    text: str
+    done: bool = True
+    expected: str = ""
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Store:
         self.directives = DirectiveTable(database)
         self.interventions = InterventionTable(database)
         self.accounts = AccountTable(database)
+        self.members = MemberTable(database)
 
     @classmethod
     def create(cls, folder: Path, clock: Clock, meta: Mapping[str, str]) -> "Store":
@@ -105,16 +117,21 @@ class Store:
         ).fetchall()
         return [Command(row["id"], row["command"], json.loads(row["arguments"])) for row in found]
 
-    def answer(self, command: Command, answer: str) -> None:
+    def answer(self, command: Command, answer: Answer) -> None:
         """Answer a command and journal it."""
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE commands SET answer = ?, answered_at = ? WHERE id = ?",
-                (answer, self._db.now(), command.id),
+                (rows.dump(answer._asdict()), self._db.now(), command.id),
             )
             self._db.event(
                 EventKind.COMMAND,
-                data={"command": command.command, **command.arguments, "answer": answer},
+                data={
+                    "command": command.command,
+                    "arguments": dict(command.arguments),
+                    "done": answer.done,
+                    "answer": answer.text,
+                },
             )
 
     def event(self, kind: EventKind, *, agent: str | None = None, **data: Any) -> None:

@@ -1,9 +1,10 @@
 """Keeps one agent alive: its sandbox, its workspace, its restarts."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
-from harness.agents.base import Agent
+from harness.agents.base import Agent, AgentConfig
 from harness.errors import (
     BudgetExhaustedError,
     HarnessError,
@@ -23,42 +24,37 @@ from harness.run.evaluation import Evaluations
 from harness.sandbox.base import Mount, Sandbox, SandboxSpec
 from harness.sandbox.workspace import Workspace
 
-MAX_CRASHES = 3
-BACKOFF_S = (1.0, 5.0)
-"""Pause before each restart."""
-
+BACKOFF_S = 1.0
+"""Pause before the first restart; each further one within the window takes five times as long."""
 OUTAGE_PAUSE_S = 15.0
 """Pause of an agent whose model endpoint or sandbox provider stopped answering."""
 
-HEALTHY_S = 600.0
-"""An agent that lived so long before a crash is not in a loop of crashes."""
-
 CRASHED = "crashed"
+
+MakeAgent = Callable[[AgentConfig], Agent]
 
 
 class Supervisor:
-    """Runs one agent to the end of the run. One agent's death never stops the run."""
+    """Runs agents to the end of the run. One agent's death never stops the run."""
 
     def __init__(
-        self,
-        core: Core,
-        chronicle: Chronicle,
-        evaluations: Evaluations,
-        make_agent: Callable[[], Agent],
+        self, core: Core, chronicle: Chronicle, evaluations: Evaluations, make_agent: MakeAgent
     ) -> None:
         self._core = core
         self._chronicle = chronicle
         self._evaluations = evaluations
         self._make_agent = make_agent
+        self._held: dict[AgentId, int] = {}
+        """Agents paused for their crashes, with the number of attempts of the team at that time."""
         self.error: Exception | None = None
         """The last crash: why the run failed, if it does."""
 
     async def run(self, agent: AgentId) -> None:
-        """Until the run is over or the agent has crashed too often."""
+        """Until the run is over, the agent gives up, or nothing can come of it any more."""
         core = self._core
-        crashes = 0
+        crashes = _Crashes(core.config.team.crash_window_s)
         while not core.ending:
-            born = core.clock.monotonic()
+            before = self._submitted(agent)
             try:
                 await self._life(agent)
             except BudgetExhaustedError as error:
@@ -67,31 +63,76 @@ class Supervisor:
                 return
             except SandboxUnavailableError as error:
                 # The daemon restarts, the machine is short of memory: neither is the agent's fault.
-                self._report(agent, crashes, error)
+                self._report(agent, 0, error)
                 core.say(agent, "paused", str(error))
-                await asyncio.sleep(OUTAGE_PAUSE_S)
+                await self._sleep(OUTAGE_PAUSE_S)
             except ModelUnavailableError as error:
                 if core.budget.tokens == 0:
                     self._refuse(agent, unreachable(error))
                     return
                 # It answered before: an outage. The agent's work is checkpointed, so it can wait.
                 core.say(agent, "paused", str(error))
-                await asyncio.sleep(OUTAGE_PAUSE_S)
+                await self._sleep(OUTAGE_PAUSE_S)
             except (ModelRefusedError, UserError) as error:
                 self._refuse(agent, error)
                 return
             except Exception as error:  # supervision: whatever an agent raises, the run goes on
-                healthy = core.clock.monotonic() - born > HEALTHY_S
-                crashes = 1 if healthy else crashes + 1
                 self.error = error
-                self._report(agent, crashes, error)
-                if crashes == MAX_CRASHES or _deliberate(error):
+                count = crashes.add(core.clock.monotonic())
+                self._report(agent, count, error)
+                if _deliberate(error):
                     core.say(agent, CRASHED, core.agents[agent].activity)
                     return
-                await asyncio.sleep(BACKOFF_S[crashes - 1])
+                if self._submitted(agent) > before:
+                    crashes.pauses = 0
+                await self._hold(agent, crashes, count)
             else:
-                break
+                # With budget left a clean end is followed by a new directive, unless nothing came
+                # of the whole life: that agent has nothing more to give.
+                if self._submitted(agent) == before:
+                    break
         core.say(agent, "ended", "")
+
+    def _submitted(self, agent: AgentId) -> int:
+        return sum(attempt.agent == agent for attempt in self._core.graph)
+
+    async def _hold(self, agent: AgentId, crashes: "_Crashes", count: int) -> None:
+        """Wait before the restart: a moment, or for long when it crashes again and again."""
+        core, team = self._core, self._core.config.team
+        if count < team.crashes:
+            await self._sleep(BACKOFF_S * 5.0 ** (count - 1))
+            return
+        seconds = team.crash_pause_s * 2.0**crashes.pauses
+        crashes.begin_pause()
+        text = f"crashed {count} times in {team.crash_window_s:g} s: paused for {seconds:g} s"
+        core.store.event(EventKind.WARNING, agent=agent, text=text)
+        core.say(agent, "paused", text)
+        self._held[agent] = len(core.graph)
+        if self._hopeless():
+            core.say(agent, CRASHED, text)
+            core.ending.request("agents_failed", self.error)
+        try:
+            await self._sleep(seconds)
+        finally:
+            del self._held[agent]
+
+    def _hopeless(self) -> bool:
+        """Every agent is held for its crashes, and nothing was submitted since the first was."""
+        working = [
+            member.agent
+            for member in self._core.roster.active()
+            if self._core.agents.get(member.agent) is None
+            or self._core.agents[member.agent].state not in (CRASHED, "ended")
+        ]
+        return all(self._held.get(agent) == len(self._core.graph) for agent in working)
+
+    async def _sleep(self, seconds: float) -> None:
+        """A pause that the end of the run cuts short."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._core.ending.wait()
+        except TimeoutError:
+            return
 
     def _refuse(self, agent: AgentId, error: HarnessError) -> None:
         self._core.ending.request("refused", error)
@@ -122,7 +163,7 @@ class Supervisor:
                 self._evaluations,
             )
             await context.restore()
-            await self._make_agent().run(context)
+            await self._make_agent(context.config).run(context)
         finally:
             await sandbox.close()
 
@@ -145,6 +186,30 @@ class Supervisor:
         text = f"{type(error).__name__}: {error}"
         self._core.say(agent, "restarting", text)
         self._core.store.event(EventKind.WARNING, agent=agent, crashes=crash, text=text)
+        if crash:
+            self._core.crashes.setdefault(agent, []).append(self._core.clock.now())
+            self._core.store.event(EventKind.CRASH, agent=agent, text=text)
+
+
+class _Crashes:
+    """An agent's crashes within the window (seconds), and how often it was paused for them."""
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._times: deque[float] = deque()
+        self.pauses = 0
+
+    def add(self, now: float) -> int:
+        """One more; returns how many there are within the window."""
+        self._times.append(now)
+        while self._times[0] < now - self._window_s:
+            self._times.popleft()
+        return len(self._times)
+
+    def begin_pause(self) -> None:
+        """Start counting anew."""
+        self.pauses += 1
+        self._times.clear()
 
 
 def unreachable(error: ModelUnavailableError) -> UserError:

@@ -16,6 +16,7 @@ from harness.run import rows
 from harness.run.config import RunConfig, read_saved
 from harness.run.folder import RunFolder, all_runs, live_process
 from harness.run.reading import reading
+from harness.run.status import AgentReport, RunStatus, StatusReader
 from harness.search.base import Directive
 
 
@@ -193,44 +194,83 @@ def graph_document(view: RunView) -> dict[str, Any]:
     }
 
 
-def status_document(view: RunView) -> dict[str, Any]:
+def status_document(status: RunStatus) -> dict[str, Any]:
     """`harness status RUN --json`."""
-    best = view.best
+    best = status.best
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": view.folder.id,
-        "path": str(view.folder.path),
-        "task": view.task,
-        "state": view.state,
-        "pid": view.pid,
-        "reason": view.reason,
-        "evaluations": view.evaluations,
-        "attempts": len(view.attempts),
-        "budget": view.config.budget.model_dump(),
-        "best": {"attempt": best.id, "score": best.score} if best else None,
-        "tokens": view.tokens,
-        "cost_usd": view.cost_usd,
-        "wall_s": view.wall_s,
-        "agents": [
+        "run": status.folder.id,
+        "path": str(status.folder.path),
+        "task": status.task,
+        "state": status.state,
+        "paused": status.paused is not None,
+        "pid": status.pid,
+        "reason": status.reason,
+        "evaluations": status.evaluations,
+        "attempts": status.attempts,
+        "budget": status.config.budget.model_dump(),
+        "budget_left": status.budget_left(),
+        "rate_per_hour": status.rate_per_hour,
+        "best": {"attempt": best.attempt, "score": best.score} if best else None,
+        "curve": [
             {
-                "agent": agent.agent,
-                "state": agent.state,
-                "activity": agent.activity,
-                "since": isoformat(agent.since),
-                "attempts": sum(a.agent == agent.agent for a in view.attempts),
+                "evaluation": point.evaluation,
+                "score": point.score,
+                "attempt": point.attempt,
+                "agent": point.agent,
+                "at": isoformat(point.at),
             }
-            for agent in view.agents
+            for point in status.curve
         ],
+        "tokens": status.tokens,
+        "cost_usd": status.cost_usd,
+        "wall_s": status.wall_s,
+        "agents": [_agent_document(agent) for agent in status.agents],
+        "heartbeats": [
+            {"at": isoformat(h.at), "rule": h.kind, "agent": h.agent, "reason": h.text}
+            for h in status.heartbeats
+        ],
+        "events": [
+            {"at": isoformat(e.at), "kind": e.kind, "agent": e.agent, "text": e.text}
+            for e in status.events
+        ],
+    }
+
+
+def _agent_document(agent: AgentReport) -> dict[str, Any]:
+    directive = agent.directive
+    return {
+        "agent": agent.agent,
+        "state": agent.state,
+        "activity": agent.activity,
+        "since": isoformat(agent.since),
+        "role": agent.role,
+        "focus": agent.focus,
+        "model": agent.model,
+        "directive": {
+            "number": directive.number,
+            "operator": directive.operator,
+            "base": directive.base,
+            "references": list(directive.references),
+            "reason": directive.reason,
+            "since": isoformat(directive.since),
+        }
+        if directive
+        else None,
+        "attempts": agent.attempts,
+        "best": agent.best,
+        "tokens": agent.tokens,
+        "cost_usd": agent.cost_usd,
     }
 
 
 def runs_document(runs_dir: Path) -> dict[str, Any]:
     """`harness runs --json`: a summary of each run, oldest first."""
-    views = [read_run(folder) for folder in all_runs(runs_dir)]
+    found = [status_document(StatusReader(folder).read()) for folder in all_runs(runs_dir)]
     keys = ("run", "path", "task", "state", "reason", "evaluations", "best", "cost_usd", "wall_s")
     return {
         "schema_version": SCHEMA_VERSION,
-        "runs": [{key: status_document(view)[key] for key in keys} for view in views],
+        "runs": [{key: document[key] for key in keys} for document in found],
     }
 
 

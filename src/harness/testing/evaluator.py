@@ -18,6 +18,7 @@ from harness.attempt import NOT_CHARGED, Status, Verdict
 from harness.evaluators.base import EvaluationJob, Evaluator
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
+from harness.sandbox.base import ExecEnd
 from harness.sandbox.tree import TreeFile
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
@@ -266,6 +267,19 @@ class EvaluatorContract:
                 evaluator.evaluate(job("exit(1)")),
             )
         assert [verdict.score for verdict in verdicts] == [0.0, 1.0, 2.0, 3.0, None]
+
+    async def test_try_out(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
+        """A trial sees the submission and nothing private, scores nothing and leaves nothing."""
+        files = {"a.txt": TreeFile(b"hello ")}
+        trial = EvaluationJob(AttemptId("try"), FilesSubmission(files))
+        command = "cat a.txt; echo made > b.txt; ls; exit 3"
+        async with self.evaluator(open_evaluator, tmp_path) as evaluator:
+            for _ in range(2):
+                result = await evaluator.try_out(trial, ["sh", "-c", command], timeout_s=10.0)
+                assert (result.end, result.exit_code) == (ExecEnd.EXITED, 3)
+                assert result.stdout.split() == [b"hello", b"a.txt", b"b.txt"]
+            slow = await evaluator.try_out(trial, ["sleep", "30"], timeout_s=0.5)
+        assert slow.end is ExecEnd.TIMEOUT
 
     async def test_cancelled(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:

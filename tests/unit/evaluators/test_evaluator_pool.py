@@ -1,6 +1,7 @@
 """The pool: as many at once as there are slots, in order, cancellable."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from harness.evaluators.base import EvaluationJob
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
+from harness.sandbox.base import ExecEnd, ExecResult
 from harness.sandbox.tree import TreeFile
 
 
@@ -38,6 +40,12 @@ class Gate:
         if job.seed < 0:
             raise ZeroDivisionError("a bug")
         return Verdict(Status.SCORED, score=float(job.attempt))
+
+    async def try_out(
+        self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
+    ) -> ExecResult:
+        verdict = await self.evaluate(job)
+        return ExecResult(ExecEnd.EXITED, 0, str(verdict.score).encode(), b"", 0.0)
 
     async def close(self) -> None:
         self.closed = True
@@ -121,3 +129,20 @@ def test_files_are_written(tmp_path: Path) -> None:
     FilesSubmission(files).write_to(tmp_path / "new")
     assert (tmp_path / "new" / "a" / "b.txt").read_bytes() == b"x"
     assert (tmp_path / "new" / "run.sh").stat().st_mode & 0o777 == 0o755
+
+
+async def test_a_trial_takes_a_slot() -> None:
+    gate = Gate()
+    pool = EvaluatorPool(gate, 1)
+    scored = asyncio.create_task(pool.evaluate(job(0)))
+    await settle()
+    tried = asyncio.create_task(pool.try_out(job(1), ["true"], timeout_s=1.0))
+    await settle()
+    assert gate.started == [0]
+    gate.open.set()
+    await scored
+    assert (await tried).ok
+    assert gate.most_at_once == 1
+    await pool.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await pool.try_out(job(2), ["true"], timeout_s=1.0)

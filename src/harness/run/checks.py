@@ -1,0 +1,80 @@
+"""What can be known to be wrong with a configuration before anything is made."""
+
+from harness.agents.config import AgentConfig, ModelConfig
+from harness.agents.heartbeats.rules import check_rules
+from harness.agents.pricing import price_of
+from harness.agents.registry import make_agent
+from harness.errors import ConfigurationError
+from harness.run.config import RunConfig
+from harness.run.rules import PLAIN_AGENTS, heartbeat_rules, only_plain
+from harness.sandbox.base import Capabilities
+
+
+def check_config(config: RunConfig) -> None:
+    """Check a configuration by itself.
+
+    Raises:
+        ConfigurationError: An agent that cannot be made, rules that cannot be rendered, or money
+            without a price.
+    """
+    for agent in config.agent_configs:
+        _check_models(agent)
+        make_agent(agent.resolved_kind, agent)
+    check_rules(heartbeat_rules(config))
+    ends = config.budget.evaluations is not None or config.budget.hours is not None
+    if only_plain(config) and not ends:
+        raise ConfigurationError(
+            "a budget of tokens or USD never ends a run of the offline agent: it calls no model",
+            expected="a budget of evaluations or hours",
+            action="add --evals or --hours, or name a --model",
+        )
+    if config.budget.usd is not None:
+        check_prices(config)
+
+
+def check_prices(config: RunConfig) -> None:
+    """A budget in USD needs the price of every model.
+
+    Raises:
+        ConfigurationError: Names a model of unknown price.
+    """
+    for model in _models(config):
+        if price_of(model) is None:
+            raise ConfigurationError(
+                f"a budget in USD, but the price of model {model.name!r} is unknown",
+                expected="a known price, so that the budget can be kept",
+                action="set agent.model.price_input and price_output in harness.yaml"
+                " (USD per million tokens), or use --tokens",
+            )
+
+
+def check_isolation(config: RunConfig, capabilities: Capabilities) -> None:
+    """Code that a model wrote needs isolation, or a user who knows.
+
+    Raises:
+        ConfigurationError: The provider does not isolate and `unsafe` is not set.
+    """
+    if only_plain(config) or capabilities.isolates_model_code or config.sandbox.unsafe:
+        return
+    raise ConfigurationError(
+        f"the sandbox {capabilities.name!r} does not isolate code that a model writes"
+        f" (not enforced: {', '.join(capabilities.not_enforced)})",
+        expected="Docker or bubblewrap",
+        action="install docker or bubblewrap (`harness doctor` says how), or add --unsafe on a"
+        " machine you can lose",
+    )
+
+
+def _check_models(agent: AgentConfig) -> None:
+    kind = agent.resolved_kind
+    if kind in ("llm", "pipeline") and not all(model.name for model in agent.choices):
+        raise ConfigurationError(
+            f"the {kind} agent has no model",
+            expected="the name of a model as the endpoint knows it",
+            action="add --model NAME, or use --agent offline",
+        )
+
+
+def _models(config: RunConfig) -> list[ModelConfig]:
+    agents = [a for a in config.agent_configs if a.resolved_kind not in PLAIN_AGENTS]
+    return [model for agent in agents for model in agent.choices]

@@ -1,0 +1,63 @@
+"""An agent's sandbox, watched: while a command runs, the run knows that the agent is busy."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from harness.sandbox.base import MIB, ExecResult, Sandbox
+
+Notice = Callable[[str], None]
+"""Told `running` when a command starts and `working` when the last one has ended."""
+
+
+class ObservedSandbox:
+    """A `Sandbox` that tells when its commands start and end."""
+
+    def __init__(self, sandbox: Sandbox, notice: Notice) -> None:
+        self._sandbox = sandbox
+        self._notice = notice
+        self._running = 0
+
+    @property
+    def workdir(self) -> str:
+        return self._sandbox.workdir
+
+    def path(self, target: str) -> str:
+        return self._sandbox.path(target)
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        max_output_bytes: int = 10 * MIB,
+    ) -> ExecResult:
+        self._running += 1
+        self._notice("running")
+        try:
+            return await self._sandbox.exec(
+                argv,
+                timeout_s=timeout_s,
+                stdin=stdin,
+                env=env,
+                cwd=cwd,
+                max_output_bytes=max_output_bytes,
+            )
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._notice("working")
+
+    async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
+        return await self._sandbox.read_file(path, max_bytes=max_bytes)
+
+    async def write_file(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        await self._sandbox.write_file(path, data, executable=executable)
+
+    def frozen(self) -> AbstractAsyncContextManager[None]:
+        return self._sandbox.frozen()
+
+    async def close(self) -> None:
+        await self._sandbox.close()
