@@ -1,4 +1,4 @@
-"""The harness's end of the relay: starts the CLI in the sandbox and joins its connections to ours."""
+"""The harness's end of the relay: starts the CLI and joins its connections to our services."""
 
 import asyncio
 import contextlib
@@ -238,5 +238,3 @@ def wrapper(place: Place, name: str) -> str:
     """A shell script that runs one of those programs, whatever PYTHONPATH says."""
     path = shlex.quote(f"{place.folder}/lib/{name}.py")
     return f'#!/bin/sh\nexec {shlex.quote(place.python)} -I {path} "$@"\n'
-
-

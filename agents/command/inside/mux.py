@@ -1,9 +1,9 @@
 """Many connections over one stream of bytes. Both ends of the relay use it.
 
-A frame is a head (kind, channel, size) and a payload. A channel is one connection: bytes in order in
-both directions, each of which ends on its own (`EOF`) or with the other (`RESET`). A sender has
-`WINDOW` bytes of credit; the reader gives credit back for what it took, so a slow reader holds up its
-own channel only and nothing piles up.
+A frame is a head (kind, channel, size) and a payload. A channel is one connection: bytes in order
+in both directions, each of which ends on its own (`EOF`) or with the other (`RESET`). A sender has
+`WINDOW` bytes of credit; the reader gives credit back for what it took, so a slow reader holds up
+its own channel only and nothing piles up.
 """
 
 from __future__ import annotations

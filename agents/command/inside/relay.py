@@ -7,6 +7,7 @@ for the command's output. It ends with the command, or with its standard input.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -147,10 +148,8 @@ class Inside:
 
     def kill(self, number: int) -> None:
         if self.process is not None and self.process.returncode is None:
-            try:
+            with contextlib.suppress(OSError):
                 os.killpg(self.process.pid, number)
-            except OSError:
-                pass
 
 
 async def main() -> None:
