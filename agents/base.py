@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -37,13 +37,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one model call used. `cost_usd` is None when the price is unknown."""
+    """What model calls used. `cost_usd` is None when the price of any is unknown."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float | None = None
+    estimated: bool = False
+    """The endpoint did not say: counted by the harness, rather too much than too little."""
+    model: str = ""
+    """Of one call: the model's name."""
+    latency_s: float = field(default=0.0, compare=False)
+    """Of one call: seconds from sending it to its end."""
 
 
 @dataclass(frozen=True, slots=True)

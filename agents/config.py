@@ -34,9 +34,10 @@ class ModelConfig(BaseModel):
     timeout_s: float = Field(default=300.0, gt=0)
     """Seconds to wait for one answer."""
     retries: int = Field(default=6, ge=0)
-    """Further tries after 429, 5xx and connection errors."""
+    """Further tries after an answer that cannot be used, a time-out or 5xx; also after 429 and
+    connection errors as long as the endpoint has never answered (later they are waited out)."""
     concurrency: int = Field(default=64, ge=1)
-    """Calls to the endpoint at once, at most; fewer while it answers 429 or 5xx."""
+    """Calls to the endpoint at once, at most, by all agents; fewer while it answers 429 or 5xx."""
     price_input: float | None = Field(default=None, ge=0)
     """USD per million prompt tokens; overrides the price table."""
     price_cached: float | None = Field(default=None, ge=0)

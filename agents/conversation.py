@@ -7,18 +7,23 @@ depends on anything but the list it is applied to.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
 
 Message = dict[str, Any]
-"""A chat message of the OpenAI API. `harness` (what kind it is) and `notes` are never sent."""
+"""A chat message of the OpenAI API. Our own marks are never sent: `harness` says what kind it is,
+a summary keeps `notes` (titles of notes), `decisions` (words around submissions) and `words` (the
+model's own summary)."""
 
-_MARKS = frozenset({"harness", "notes"})
+_MARKS = frozenset({"harness", "notes", "decisions", "words"})
 
 INVALID_ARGUMENTS = "arguments_that_are_not_json"
 """Key under which tool arguments that were not JSON are kept: some servers refuse to read them back
 as they were."""
 
 TRIMMED_CHARACTERS = 200
+KEPT_CHARACTERS = 300
+"""Of the words around a submission and of a note."""
 KEPT_GROUPS = 3
 """Latest turns of a directive that compaction leaves alone if it can."""
 
@@ -80,16 +85,42 @@ def sendable(messages: Sequence[Message]) -> list[Message]:
 
 
 def noted(messages: Sequence[Message]) -> list[str]:
-    """Titles of the notes that the agent wrote, those of removed turns included."""
-    titles: list[str] = []
+    """Notes that the agent wrote, as `title: what it says`; those of removed turns included."""
+    notes: list[str] = []
     for message in messages:
-        titles += message.get("notes", ())
-        for call in message.get("tool_calls", ()):
-            if call["function"]["name"] == "memory_note":
-                arguments = json.loads(call["function"]["arguments"])
-                if isinstance(arguments, dict):
-                    titles.append(str(cast(Message, arguments).get("title", "untitled")))
-    return titles
+        notes += message.get("notes", ())
+        for arguments in _called(message, "memory_note"):
+            title = str(arguments.get("title", "untitled"))
+            claim = " ".join(str(arguments.get("text", "")).split())[:KEPT_CHARACTERS]
+            notes.append(f"{title}: {claim}" if claim else title)
+    return notes
+
+
+def decided(messages: Sequence[Message]) -> list[str]:
+    """What the agent said when it submitted, of removed turns too: the reasons for its attempts."""
+    decisions: list[str] = []
+    words = ""
+    for message in messages:
+        decisions += message.get("decisions", ())
+        if message["role"] != "assistant":
+            continue
+        # Reasons are often given a turn before: the latest words count.
+        words = " ".join(str(message.get("content") or "").split()) or words
+        for arguments in _called(message, "submit"):
+            title = str(arguments.get("title", "untitled"))
+            decisions.append(f"{title}: {words[-KEPT_CHARACTERS:]}" if words else title)
+            words = ""
+    return decisions
+
+
+def _called(message: Message, name: str) -> list[Message]:
+    """The arguments of the message's calls of a tool, as far as they can be read."""
+    found: list[Message] = []
+    for call in message.get("tool_calls", ()):
+        if call["function"]["name"] == name:
+            arguments = json.loads(call["function"]["arguments"])
+            found.append(cast(Message, arguments) if isinstance(arguments, dict) else {})
+    return found
 
 
 def reduce(messages: list[Message], writes: Sequence[Sequence[Operation]]) -> list[Message]:
@@ -141,48 +172,90 @@ def unanswered(messages: Sequence[Message]) -> list[Message]:
     return []
 
 
-def compact(messages: Sequence[Message], budget: int, summary: Message) -> list[Operation]:
-    """Operations that bring `messages` to about `budget` characters; none when they fit.
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How a conversation is made smaller: `removed` gives way to a summary, outputs are cut."""
 
-    In this order, until it fits: the turns before the current directive give way to `summary`; old
-    outputs of tools are cut; the oldest turns of the current directive are removed. The directive
-    itself and its latest turns stay, and no result is parted from its call. Only when that leaves
-    twice the budget, outputs in the latest turns are cut too.
+    removed: list[Message]
+    start: int
+    stop: int
+    trims: list[Operation]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.trims)
+
+    def operations(self, summary: Message) -> list[Operation]:
+        """What does it; `summary` is put before the directive if anything is removed."""
+        if not self.removed:
+            return self.trims
+        tail: Operation = {
+            "op": "splice",
+            "start": self.start + 1,
+            "stop": self.stop,
+            "messages": [],
+        }
+        head: Operation = {"op": "splice", "start": 0, "stop": self.start, "messages": [summary]}
+        return [tail, head, *self.trims]
+
+
+def fold(
+    messages: Sequence[Message], budget: int, *, summary: int = 0, everything: bool = False
+) -> Fold:
+    """How to bring `messages` to about `budget` characters, with one of `summary` characters.
+
+    In this order, until it fits: the turns before the current directive go; old outputs of tools
+    are cut; the oldest turns of the current directive go. The directive itself and its latest turns
+    stay, and no result is parted from its call. Only when that leaves twice the budget, outputs in
+    the latest turns are cut too. With `everything`, all turns go, fit or not.
     """
-    current = list(messages)
-    operations: list[Operation] = []
+    start = _directive(messages)
+    stop = _after_turns(messages, start + 1) if everything else start + 1
+    if not everything and size(messages) <= budget:
+        return Fold([], start, stop, [])
+    trims: list[Operation] = []
 
-    def do(operation: Operation) -> None:
-        nonlocal current
-        operations.append(operation)
-        current = _apply(current, operation)
+    def left() -> list[Message]:
+        gone = start > 0 or stop > start + 1
+        head = [user("x" * summary, "summary")] if gone else []
+        return reduce([*head, messages[start], *messages[stop:]], [trims])
 
-    if size(current) <= budget:
-        return []
-    start = _directive(current)
-    if start > 0:
-        do({"op": "splice", "start": 0, "stop": start, "messages": [summary]})
-    start = _directive(current)
-    turns = _turns(current, start + 1)
-    if len(turns) > KEPT_GROUPS and size(current) > budget:
-        do({"op": "trim", "stop": turns[-KEPT_GROUPS], "limit": TRIMMED_CHARACTERS})
-    while len(turns) > KEPT_GROUPS and size(current) > budget:
-        drop = max(1, (len(turns) - KEPT_GROUPS) // 2)
-        do({"op": "splice", "start": turns[0], "stop": turns[drop], "messages": []})
-        turns = _turns(current, start + 1)
-    if turns and size(current) > 2 * budget:
-        do({"op": "trim", "stop": turns[-1], "limit": TRIMMED_CHARACTERS})
-    if turns and size(current) > 2 * budget:
-        outputs = max(1, len(current) - turns[-1] - 1)
-        limit = max(TRIMMED_CHARACTERS, budget // outputs)
-        do({"op": "trim", "stop": len(current), "limit": limit})
-    return operations
+    def latest(count: int) -> int:
+        """Where the last `count` turns of what is left begin."""
+        return _turns(left(), 1)[-count]
+
+    turns = _turns(messages, stop)
+    if len(turns) > KEPT_GROUPS and size(left()) > budget:
+        trims = [_trim_before(latest(KEPT_GROUPS))]
+    while len(turns) > KEPT_GROUPS and size(left()) > budget:
+        stop = turns[max(1, (len(turns) - KEPT_GROUPS) // 2)]
+        turns = _turns(messages, stop)
+        trims = [_trim_before(latest(KEPT_GROUPS))]
+    if turns and size(left()) > 2 * budget:
+        trims.append(_trim_before(latest(1)))
+    if turns and size(left()) > 2 * budget:
+        count = len(left())
+        limit = max(TRIMMED_CHARACTERS, budget // max(1, count - latest(1) - 1))
+        trims.append({"op": "trim", "stop": count, "limit": limit})
+    removed = [*messages[:start], *messages[start + 1 : stop]]
+    return Fold(removed, start, stop, trims)
+
+
+def _trim_before(stop: int) -> Operation:
+    return {"op": "trim", "stop": stop, "limit": TRIMMED_CHARACTERS}
+
+
+def _after_turns(messages: Sequence[Message], start: int) -> int:
+    """After the last answer and its results; messages to the model that follow are not read yet."""
+    stop = len(messages)
+    while stop > start and messages[stop - 1]["role"] == "user":
+        stop -= 1
+    return stop
 
 
 def _directive(messages: Sequence[Message]) -> int:
     """Index of the current directive's message; 0 when there is none."""
     for index in range(len(messages) - 1, -1, -1):
-        if messages[index].get("harness") == "directive":
+        if messages[index].get("harness") in ("directive", "research"):
             return index
     return 0
 

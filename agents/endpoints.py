@@ -1,36 +1,118 @@
-"""The model clients of one run, shared by its agents."""
+"""The model endpoints of one run, shared by all who call them."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.agents.addresses import Endpoint, resolve_endpoint
 from harness.agents.config import ModelConfig
-from harness.agents.model import ModelClient, resolve_endpoint
+from harness.agents.gate import Outage
+from harness.clock import Clock
+
+if TYPE_CHECKING:  # loads the HTTP client, which a run without a model does not need
+    from harness.agents.line import Line, Traits
+    from harness.agents.model import ModelClient
+
+__all__ = ["EndpointPool", "Load", "Outage"]
+
+
+class Load(NamedTuple):
+    """How busy an endpoint is."""
+
+    url: str
+    in_flight: int
+    waiting: int
+    """Calls that wait for their turn, for a rate limit, or for the end of an outage."""
+    limit: int
+    """Calls at once at present."""
 
 
 class EndpointPool:
-    """One client for each model, made when it is first asked for. Belongs to one event loop.
+    """One line for each endpoint, one client for each model. Belongs to one event loop.
 
     Args:
         environ: Where addresses and keys come from; by default the process's environment.
+        clock: For dates.
+        on_change: Told when callers begin to wait for an endpoint, and (True) when that is over.
+        on_learned: Told what was found out about a model: address, model, plain JSON, and why.
+        known: What `on_learned` told earlier sessions, by address and model: not found out again.
+        answered: Whether earlier sessions had answers: what does not answer now is waited for.
     """
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self._environ = environ
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        clock: Clock | None = None,
+        on_change: Callable[[Outage, bool], None] | None = None,
+        on_learned: Callable[[str, str, Mapping[str, Any], str], None] | None = None,
+        known: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+        answered: bool = False,
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._clock = clock
+        self._on_change = on_change
+        self._on_learned = on_learned
+        self._known = dict(known or {})
+        self._answered = answered
+        self._lines: dict[str, Line] = {}
         self._clients: dict[str, ModelClient] = {}
 
-    def client(self, model: ModelConfig) -> ModelClient:
+    def client(self, model: ModelConfig) -> "ModelClient":
         """The client for a model.
 
         Raises:
             ConfigurationError: No model name, an address that is none, or no key.
         """
+        from harness.agents.model import ModelClient
+
         key = model.model_dump_json()
         if key not in self._clients:
             endpoint = resolve_endpoint(model, self._environ)
-            self._clients[key] = ModelClient(model, endpoint)
+            line = self._line(endpoint, model)
+            self._clients[key] = ModelClient(model, endpoint, line=line, clock=self._clock)
         return self._clients[key]
+
+    def outages(self) -> list[Outage]:
+        """The endpoints that callers wait for: address, since when (epoch seconds), and why."""
+        return [line.gate.outage for line in self._lines.values() if line.gate.outage is not None]
+
+    def outage(self, model: ModelConfig) -> Outage | None:
+        """The outage that calls of `model` wait for the end of, if there is one."""
+        return self._lines[self.client(model).url].gate.outage
+
+    def load(self) -> list[Load]:
+        """How busy each endpoint is."""
+        gates = [line.gate for line in self._lines.values()]
+        return [Load(gate.url, gate.in_flight, gate.waiting, gate.limit) for gate in gates]
 
     async def close(self) -> None:
         """Close all connections; may be called twice."""
-        clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
-            await client.close()
+        lines, self._lines, self._clients = list(self._lines.values()), {}, {}
+        for line in lines:
+            await line.close()
+
+    def _line(self, endpoint: Endpoint, model: ModelConfig) -> "Line":
+        from harness.agents.line import Line, Traits
+
+        line = self._lines.get(endpoint.url)
+        if line is None:
+            line = self._lines[endpoint.url] = Line(
+                endpoint.url,
+                endpoint.key,
+                model.concurrency,
+                answered=self._answered,
+                listener=self._on_change,
+                learned=self._learned,
+                clock=self._clock,
+            )
+            for (url, name), document in self._known.items():
+                if url == endpoint.url:
+                    line.knew(name, Traits.of(document))
+        line.gate.at_most(model.concurrency)
+        return line
+
+    def _learned(self, url: str, model: str, traits: "Traits", why: str) -> None:
+        self._known[url, model] = traits.document()
+        if self._on_learned is not None:
+            self._on_learned(url, model, traits.document(), why)

@@ -1,38 +1,53 @@
-"""An OpenAI-compatible chat client: retries, usage, and errors that say what to check."""
+"""An OpenAI-compatible chat client: retries, usage, and errors that say what to check.
+
+What all callers of an endpoint share (connections, limits, outages, what is known of its models) is
+in `Line`; how errors and answers are understood in `refusals` and `answers`.
+"""
 
 import asyncio
-import email.utils
-import json
-import os
 import random
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NoReturn
 
+import httpx2  # what `openai` speaks HTTP with; it passes its errors on while an answer streams
 import openai
 
+from harness.agents import text_protocol
+from harness.agents.addresses import OPENAI_URL, URL_VARIABLE, Endpoint, resolve_endpoint
+from harness.agents.answers import (
+    Assembly,
+    JsonObject,
+    NotAnAnswerError,
+    decode,
+    error_of,
+    estimate_tokens,
+    parse,
+    usage_of,
+)
 from harness.agents.base import ModelCall, ModelConfig, Usage
-from harness.agents.conversation import INVALID_ARGUMENTS
+from harness.agents.gate import Outcome, Permit
+from harness.agents.line import CONNECT_S, Line, Traits
 from harness.agents.pricing import price_of, with_cost
+from harness.agents.refusals import LIMIT_FIELDS, Problem, Refusal, retry_after, understand
 from harness.clock import Clock, SystemClock
-from harness.errors import ConfigurationError, ModelRefusedError, ModelUnavailableError
+from harness.errors import (
+    ContextTooLongError,
+    ModelRefusedError,
+    ModelUnavailableError,
+)
 
-JsonObject = dict[str, Any]
+__all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "estimate_tokens", "resolve_endpoint"]
+
 Reserve = Callable[[Usage], AbstractAsyncContextManager[ModelCall]]
 """Reserves the worst case of a call: `AgentContext.model_call`."""
 
-KEY_VARIABLE = "OPENAI_API_KEY"
-URL_VARIABLE = "OPENAI_BASE_URL"
-OPENAI_URL = "https://api.openai.com/v1"
-
-_CHARACTERS_PER_TOKEN = 3
-_OVERHEAD_TOKENS = 64
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _LONGEST_RETRY_AFTER_S = 3600.0
-_RETRIED_STATUSES = frozenset({408, 409, 425, 429})
+_LESSONS = 8
+"""So many things one call may find out about a model before that counts as a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,66 +57,49 @@ class Answer:
     message: JsonObject
     finish_reason: str
     usage: Usage
-
-
-class _TryAgainError(Exception):
-    """This try failed; another may do better. `wait_s`: what the server asked for."""
-
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-def estimate_tokens(value: object) -> int:
-    """An upper guess of the tokens of a JSON value: 3 characters each and a little more."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return len(text) // _CHARACTERS_PER_TOKEN + _OVERHEAD_TOKENS
+    reasoning: str = ""
+    """What a reasoning model thought, where the endpoint shows it; not part of the message."""
+    protocol: Literal["tools", "text"] = "tools"
+    tries: int = 1
+    """Requests that were sent for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a model is and how to get in. The key is not part of its text."""
+class _Request:
+    """A request as it is sent."""
 
-    url: str
-    key: str = field(repr=False)
+    body: JsonObject
+    prompt_tokens: int
+    """Upper estimate."""
+    protocol: Literal["tools", "text"]
+    tools: Sequence[JsonObject]
 
 
-def resolve_endpoint(config: ModelConfig, environ: Mapping[str, str] | None = None) -> Endpoint:
-    """The configured endpoint; address and key from the environment (by default the process's).
+class _TryAgainError(Exception):
+    """This try failed; another may do better.
 
-    Raises:
-        ConfigurationError: No model name, an address that is none, or no key for OpenAI's own.
+    `wait_s` is what the server asked for; it holds for all callers, so the gate sees to it.
+    `counted`: whether it is one of the tries the configuration allows.
     """
-    environ = os.environ if environ is None else environ
-    if not config.name:
-        raise ConfigurationError(
-            "no model is named",
-            expected="the name of a model that the endpoint knows",
-            action="pass --model NAME, or set agent.model.name in harness.yaml",
-        )
-    url = (config.base_url or environ.get(URL_VARIABLE) or OPENAI_URL).rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            f"the model endpoint {url!r} is not an address",
-            expected="something like http://localhost:8000/v1",
-            action=f"set {URL_VARIABLE}, or agent.model.base_url in harness.yaml",
-        )
-    key = environ.get(KEY_VARIABLE, "").strip()
-    if not key and url == OPENAI_URL:
-        raise ConfigurationError(
-            f"no API key for {OPENAI_URL}",
-            expected=f"a key in {KEY_VARIABLE}",
-            action=f"export {KEY_VARIABLE}=…, or set {URL_VARIABLE} to an endpoint of your own",
-        )
-    return Endpoint(url, key)
+
+    def __init__(self, reason: str, wait_s: float | None = None, *, counted: bool = True) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.counted = counted
+
+
+class _LearnedError(Exception):
+    """The request was refused, and why is something the next one can do without."""
 
 
 class ModelClient:
-    """Talks to one endpoint.
+    """Asks one model. Agents may share it. Belongs to one event loop.
 
     Args:
         config: Model and limits.
         endpoint: Where it is: `resolve_endpoint(config)`.
+        line: What is shared with other callers of the endpoint; None: nobody shares it.
+        clock: For the dates that endpoints name.
         first_wait_s: Seconds before the first retry; doubles with each further one.
     """
 
@@ -110,28 +108,48 @@ class ModelClient:
         config: ModelConfig,
         endpoint: Endpoint,
         *,
+        line: Line | None = None,
         clock: Clock | None = None,
         first_wait_s: float = _FIRST_WAIT_S,
     ) -> None:
         self.url = endpoint.url
+        self.model = config.name or ""
         self._config = config
         self._key = endpoint.key
         self._price = price_of(config)
         self._clock = clock or SystemClock()
         self._first_wait_s = first_wait_s
+        self._owned = None
+        if line is None:
+            line = self._owned = Line(
+                self.url,
+                self._key,
+                config.concurrency,
+                clock=self._clock,
+                first_pause_s=first_wait_s,
+            )
+        self._line = line
         # OpenAI's newer models refuse the old name, many other servers know no other.
-        self._limit_field = "max_completion_tokens" if self.url == OPENAI_URL else "max_tokens"
-        # A local endpoint needs no key, but the client insists on one.
-        self._client = openai.AsyncOpenAI(
-            base_url=self.url,
-            api_key=endpoint.key or "none",
-            max_retries=0,
-            timeout=config.timeout_s,
-        )
+        official = self.url == OPENAI_URL
+        self._unknown = Traits(limit_field="max_completion_tokens" if official else "max_tokens")
+        timeout = openai.Timeout(config.timeout_s, connect=min(CONNECT_S, config.timeout_s))
+        self._client = line.client(self._key, timeout)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+        """Close the connections, unless they are shared."""
+        if self._owned is not None:
+            await self._owned.close()
+
+    @property
+    def protocol(self) -> Literal["auto", "tools", "text"]:
+        """How the model calls tools: configured or found out; `auto` before it is."""
+        if self._config.protocol != "auto":
+            return self._config.protocol
+        return self._traits.protocol or "auto"
+
+    @property
+    def _traits(self) -> Traits:
+        return self._line.traits(self.model, self._unknown)
 
     async def check(self) -> list[str]:
         """Ask the endpoint for its models, once; their names, empty when it does not list them.
@@ -141,10 +159,10 @@ class ModelClient:
             ModelRefusedError: The key is refused.
         """
         try:
-            page = await self._client.with_options(timeout=10).models.list()
+            page = await self._client.with_options(timeout=CONNECT_S).models.list()
         except openai.APIStatusError as error:
             if error.status_code in (401, 403):
-                self._refuse(error)
+                self._refuse(understand(error.status_code, error.body, {}, error.message))
             return []
         except openai.APIConnectionError as error:
             raise ModelUnavailableError(
@@ -156,176 +174,227 @@ class ModelClient:
 
     def worst_case(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject]) -> Usage:
         """The most that a call can use."""
-        prompt = estimate_tokens(messages) + (estimate_tokens(tools) if tools else 0)
-        worst = Usage(prompt_tokens=prompt, completion_tokens=self._config.max_output_tokens)
+        return self._worst(self._request(messages, tools))
+
+    def _worst(self, request: _Request) -> Usage:
+        worst = Usage(request.prompt_tokens, self._config.max_output_tokens, model=self.model)
         return with_cost(worst, self._price)
 
     async def complete(
         self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], reserve: Reserve
     ) -> Answer:
-        """One answer. Each try has its own reservation; a billed one that does not parse counts.
+        """One answer, in the tool format whatever the model speaks.
+
+        Waits for its turn, for what the endpoint asks, and for the end of an outage of an endpoint
+        that answered before, holding no reservation. Each request that is sent has its own; what
+        was or may have been billed counts, also when it is not used.
 
         Raises:
             BudgetExhaustedError: From `reserve`.
+            ContextTooLongError: The request does not fit the model: shorten it.
             ModelUnavailableError: No usable answer after the configured retries.
             ModelRefusedError: The endpoint refuses for good; says what to check.
         """
-        worst = self.worst_case(messages, tools)
-        tries = self._config.retries + 1
-        for number in range(tries):
+        gate = self._line.gate
+        ticket = gate.ticket()
+        tries = counted = lessons = 0
+        while True:
+            tries += 1
             try:
-                async with reserve(worst) as call:
-                    return await self._once(messages, tools, call)
+                async with gate.enter(ticket) as permit:
+                    request = self._request(messages, tools)
+                    async with reserve(self._worst(request)) as call:
+                        answer = await self._once(request, call, permit)
+                return replace(answer, tries=tries)
+            except _LearnedError as lesson:
+                lessons += 1
+                if lessons > _LESSONS:
+                    self._refuse(Problem(Refusal.FINAL, 400, str(lesson)))
             except _TryAgainError as failure:
-                if number + 1 == tries:
+                counted += failure.counted
+                if counted > self._config.retries:
                     raise ModelUnavailableError(
                         f"the model endpoint {self.url} gave no usable answer in {tries} tries; "
                         f"the last one: {failure}"
                     ) from failure
-                await asyncio.sleep(self._wait(number, failure.wait_s))
-        raise AssertionError("unreachable: the last try returns or raises")
+                if not (failure.wait_s or gate.down):  # else the gate makes it wait
+                    await asyncio.sleep(self._backoff(tries))
 
-    def _wait(self, number: int, asked_s: float | None) -> float:
-        if asked_s is not None:
-            return min(asked_s, _LONGEST_RETRY_AFTER_S)
+    def _backoff(self, tries: int) -> float:
         # Jitter keeps a team of agents from coming back all at once; it decides nothing else.
-        return min(self._first_wait_s * 2.0**number, _LONGEST_WAIT_S) * random.uniform(0.5, 1.5)
+        wait_s = min(self._first_wait_s * 2.0 ** min(tries - 1, 16), _LONGEST_WAIT_S)
+        return wait_s * random.uniform(0.5, 1.5)
 
-    async def _once(
-        self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], call: ModelCall
-    ) -> Answer:
-        body = await self._send(messages, tools)
-        try:
-            data: Any = json.loads(body)
-        except ValueError:
-            data = None
-        usage = with_cost(self._usage(data, messages, body), self._price)
-        call.settle(usage)
-        try:
-            choice = data["choices"][0]
-            message = _assistant(choice["message"])
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
-            shown = body[:200].decode("utf-8", "replace")
-            raise _TryAgainError(f"an answer without a message: {shown!r}") from error
-        return Answer(message, str(choice.get("finish_reason") or "stop"), usage)
+    def _request(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject]) -> _Request:
+        config, traits = self._config, self._traits
+        protocol: Literal["tools", "text"] = "text" if self.protocol == "text" else "tools"
+        system = "system" not in traits.dropped
+        if protocol == "text":
+            body: JsonObject = {"messages": text_protocol.render(messages, tools, system=system)}
+        else:
+            sent = list(messages) if system else text_protocol.without_system(messages)
+            body = {"messages": sent, **({"tools": list(tools)} if tools else {})}
+        prompt_tokens = estimate_tokens(body)
+        body[traits.limit_field] = config.max_output_tokens
+        wanted: JsonObject = {
+            "temperature": config.temperature,
+            "reasoning_effort": config.reasoning_effort,
+            "stream_options": {"include_usage": True} if config.stream else None,
+            "stream": config.stream or None,
+        }
+        body |= {
+            name: value
+            for name, value in wanted.items()
+            if value is not None and name not in traits.dropped
+        }
+        return _Request({**body, **config.extra_body}, prompt_tokens, protocol, tools)
 
-    async def _send(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject]) -> bytes:
-        body: JsonObject = {"messages": list(messages)}
-        body[self._limit_field] = self._config.max_output_tokens
-        if tools:
-            body["tools"] = list(tools)
-        if self._config.temperature is not None:
-            body["temperature"] = self._config.temperature
-        # Raw: what comes back is checked here, not by the client's forgiving models. And the whole
-        # body goes as `extra_body`, which is sent as it is: the client walks through everything
-        # else by its type hints, 0.3 s of CPU for a conversation of 100 messages.
-        create: Any = self._client.chat.completions.with_raw_response.create
+    async def _once(self, request: _Request, call: ModelCall, permit: Permit) -> Answer:
+        """Send it and read the answer; what it used is settled however it ends."""
+        began = asyncio.get_running_loop().time()
+
+        def settle(usage: Usage) -> Usage:
+            latency_s = asyncio.get_running_loop().time() - began
+            usage = replace(usage, model=self.model, latency_s=latency_s)
+            usage = with_cost(usage, self._price)
+            call.settle(usage)
+            return usage
+
         try:
             # The client's time-out starts anew with every byte; this one is for the whole answer.
             async with asyncio.timeout(self._config.timeout_s):
-                response = await create(model=self._config.name, messages=[], extra_body=body)
+                received, data = await self._send(request)
+        except asyncio.CancelledError:
+            settle(_may_be_billed(request))
+            raise
         except (TimeoutError, openai.APITimeoutError) as error:
-            raise _TryAgainError(f"no answer within {self._config.timeout_s:g} s") from error
-        except openai.APIConnectionError as error:
-            raise _TryAgainError(f"no connection: {error.__cause__ or error}") from error
+            if _not_sent(error):
+                self._unreachable(permit, error)
+            settle(_may_be_billed(request))
+            reason = f"no answer within {self._config.timeout_s:g} s"
+            permit.report(Outcome.LATE, reason=reason)
+            raise _TryAgainError(reason) from error
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            self._unreachable(permit, error)
         except openai.APIStatusError as error:
-            self._status(error)
-        return cast(bytes, response.content)
+            problem = understand(error.status_code, error.body, request.body, error.message)
+            wait_s = retry_after(error.response.headers, self._clock.now())
+            self._sort(problem, request, permit, wait_s)
+        if (failed := error_of(data)) is not None:
+            self._sort(understand(*failed, request.body), request, permit, None)
+        usage = settle(usage_of(data, request.body["messages"], received))
+        return self._answer(data, usage, request, permit)
 
-    def _status(self, error: openai.APIStatusError) -> NoReturn:
-        """Sort an error status: another try, or refused for good."""
-        status = error.status_code
-        if status == 429 and error.code == "insufficient_quota":
-            self._refuse(error)  # a quota does not come back by waiting
-        if status >= 500 or status in _RETRIED_STATUSES:
-            wait_s = _retry_after(error.response.headers, self._clock.now())
-            raise _TryAgainError(f"{status}: {self._scrub(error.message)}", wait_s) from error
-        if status == 400 and self._limit_field in error.message:
-            other = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-            self._limit_field = other[self._limit_field]
-            raise _TryAgainError(f"400: {self._scrub(error.message)}", 0.0) from error
-        self._refuse(error)
+    async def _send(self, request: _Request) -> tuple[int, object]:
+        """The answer's length and its JSON. `_once` sorts what is raised."""
+        completions: Any = self._client.chat.completions
+        # As `extra_body` it is sent as it is: the client walks through everything else by its type
+        # hints, 0.3 s of CPU for 100 messages. What comes back is checked here, not by its models.
+        arguments = {"model": self.model, "messages": [], "extra_body": request.body}
+        if not request.body.get("stream"):
+            response = await completions.with_raw_response.create(**arguments)
+            return len(response.content), decode(response.content)
+        async with completions.with_streaming_response.create(**arguments) as response:
+            if "json" in response.headers.get("content-type", ""):  # it does not stream after all
+                body: bytes = await response.read()
+                return len(body), decode(body)
+            assembly = Assembly()
+            try:
+                async for line in response.iter_lines():
+                    assembly.line(line)
+            except httpx2.TransportError:
+                if not assembly.received:
+                    raise
+                # It broke off in the middle: billed, and without its end no answer.
+            return assembly.received, assembly.data()
 
-    def _refuse(self, error: openai.APIStatusError) -> NoReturn:
-        status = error.status_code
+    def _answer(self, data: object, usage: Usage, request: _Request, permit: Permit) -> Answer:
+        names = [str(tool["function"]["name"]) for tool in request.tools]
+        try:
+            parsed = parse(data, names if request.protocol == "tools" else ())
+        except NotAnAnswerError as error:
+            permit.report(Outcome.ALIVE)
+            raise _TryAgainError(self._scrub(str(error))) from error
+        permit.report(Outcome.ANSWERED)
+        message, reason = parsed.message, parsed.finish_reason
+        if request.tools and self._config.protocol == "auto":
+            why = f"it answered by the {request.protocol} protocol"
+            self._line.learn(self.model, self._unknown, why, protocol=request.protocol)
+        if request.tools and request.protocol == "text":
+            content = str(message["content"] or "")
+            message = text_protocol.parse(content, request.tools, cut_off=reason == "length")
+        return Answer(message, reason, usage, parsed.reasoning, request.protocol)
+
+    def _unreachable(self, permit: Permit, error: Exception) -> NoReturn:
+        reason = f"no connection: {error.__cause__ or error}"
+        permit.report(Outcome.UNREACHABLE, reason=reason)
+        # Of an endpoint that worked this is an outage, and the gate knows when it is over.
+        raise _TryAgainError(reason, counted=not self._line.gate.answered) from error
+
+    def _sort(
+        self, problem: Problem, request: _Request, permit: Permit, wait_s: float | None
+    ) -> NoReturn:
+        """An error of the endpoint: another try, another request, or refused for good."""
+        reason = f"{problem.status}: {self._scrub(problem.message)}"
+        wait_s = None if wait_s is None else min(wait_s, _LONGEST_RETRY_AFTER_S)
+        if problem.refusal is Refusal.BUSY:
+            permit.report(Outcome.BUSY, wait_s=wait_s, reason=reason)
+            raise _TryAgainError(reason, wait_s, counted=not self._line.gate.answered) from None
+        if problem.refusal is Refusal.FAILED:
+            permit.report(Outcome.FAILED, wait_s=wait_s, reason=reason)
+            raise _TryAgainError(reason, wait_s, counted=not self._line.gate.down) from None
+        permit.report(Outcome.ALIVE)
+        if problem.refusal is Refusal.AGAIN:
+            raise _TryAgainError(reason) from None
+        if problem.refusal is Refusal.TOO_LONG:
+            raise ContextTooLongError(
+                f"the model endpoint {self.url} finds the request too long ({reason})",
+                limit=problem.limit,
+                requested=problem.requested,
+            ) from None
+        self._learn(problem, request, reason)
+        self._refuse(problem)
+
+    def _learn(self, problem: Problem, request: _Request, reason: str) -> None:
+        """Raises `_LearnedError` when the next request can do without what was refused."""
+        traits = self._traits
+        change: JsonObject = {}
+        if problem.refusal is Refusal.NO_TOOLS and self._config.protocol == "auto":
+            change = {"protocol": "text"}
+        elif problem.refusal is Refusal.NO_SYSTEM:
+            change = {"dropped": traits.dropped | {"system"}}
+        elif problem.refusal is Refusal.PARAMETER and problem.parameter in LIMIT_FIELDS:
+            change = {"limit_field": LIMIT_FIELDS[problem.parameter]}
+        elif problem.refusal is Refusal.PARAMETER:
+            change = {"dropped": traits.dropped | {problem.parameter}}
+        if not change or problem.parameter in self._config.extra_body:
+            return
+        self._line.learn(self.model, self._unknown, reason, **change)
+        raise _LearnedError(reason) from None
+
+    def _refuse(self, problem: Problem) -> NoReturn:
+        name, variable = self._config.name, self._config.key_variable
         check = {
-            401: f"check the key in {KEY_VARIABLE}",
-            403: f"check that the key in {KEY_VARIABLE} may use the model {self._config.name!r}",
-            404: f"check the model name {self._config.name!r} and the address ({URL_VARIABLE})",
+            401: f"check the key in {variable}",
+            403: f"check that the key in {variable} may use the model {name!r}",
+            404: f"check the model name {name!r} and the address ({URL_VARIABLE})",
             429: "check the account's quota",
-        }.get(status, f"check agent.model and that {self._config.name!r} can call tools")
-        if "context" in error.message and status in (400, 413):
-            check = "set agent.model.context_tokens to the model's real context window"
+        }.get(problem.status, "check agent.model and what the model takes")
+        if problem.refusal is Refusal.NO_TOOLS:
+            check = f"{name!r} cannot call tools: set agent.model.protocol to auto or text"
         raise ModelRefusedError(
-            f"the model endpoint {self.url} refuses ({status}): "
-            f"{self._scrub(error.message)}; {check}"
+            f"the model endpoint {self.url} refuses ({problem.status}): "
+            f"{self._scrub(problem.message)}; {check}"
         ) from None  # the response may repeat the key
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._key, "***")[:500] if self._key else text[:500]
 
-    def _usage(self, data: Any, messages: Sequence[JsonObject], body: bytes) -> Usage:
-        """What the endpoint says it used; an estimate where it says nothing."""
-        said = cast(JsonObject, data).get("usage") if isinstance(data, dict) else None
-        if not isinstance(said, dict):
-            return Usage(estimate_tokens(messages), len(body) // _CHARACTERS_PER_TOKEN)
-        return Usage(
-            prompt_tokens=_count(said, "prompt_tokens"),
-            completion_tokens=_count(said, "completion_tokens"),
-            cached_tokens=_count(said, "prompt_tokens_details", "cached_tokens"),
-            reasoning_tokens=_count(said, "completion_tokens_details", "reasoning_tokens"),
-        )
+
+def _may_be_billed(request: _Request) -> Usage:
+    """Of a call that was sent and whose answer nobody waited for: providers may bill the prompt."""
+    return Usage(request.prompt_tokens, estimated=True)
 
 
-def _count(data: Any, *path: str) -> int:
-    for key in path:
-        data = cast(Any, data.get(key)) if isinstance(data, dict) else None
-    return max(0, int(data)) if isinstance(data, int) else 0
-
-
-def _assistant(message: Mapping[str, Any]) -> JsonObject:
-    """The parts of an answer's message that are kept; tool calls made well-formed."""
-    content = message.get("content")
-    if content is not None and not isinstance(content, str):
-        content = json.dumps(content)
-    kept: JsonObject = {"role": "assistant", "content": content}
-    calls = [_tool_call(call) for call in message.get("tool_calls") or ()]
-    if calls:
-        kept["tool_calls"] = calls
-    elif not content:
-        kept["content"] = "(no answer)"  # some servers refuse to read back an empty one
-    return kept
-
-
-def _tool_call(call: Mapping[str, Any]) -> JsonObject:
-    function = call["function"]
-    arguments = function.get("arguments") or "{}"
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments)
-    try:
-        json.loads(arguments)
-    except ValueError:
-        arguments = json.dumps({INVALID_ARGUMENTS: arguments})
-    return {
-        **call,
-        "id": str(call.get("id") or f"call_{uuid.uuid4().hex}"),
-        "type": "function",
-        "function": {"name": str(function["name"]), "arguments": arguments},
-    }
-
-
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `Retry-After` (or `retry-after-ms`) asks to wait; None without one."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value) * unit_s)
-        except ValueError:
-            pass
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-        except ValueError:
-            return None
-    return None
+def _not_sent(error: BaseException) -> bool:
+    return isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)

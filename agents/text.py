@@ -10,14 +10,14 @@ __all__ = ["clean", "clip", "fence", "one_line"]
 _FENCE = re.compile(r"`{3,}")
 
 
-def clip(text: str, limit: int) -> str:
+def clip(text: str, limit: int, note: str = "") -> str:
     """Head and tail of `text` within about `limit` characters, saying how much is left out."""
     if len(text) <= limit:
         return text
     head = limit * 2 // 3
     tail = limit - head
-    left_out = len(text) - limit
-    return f"{text[:head]}\n[… {left_out} characters left out …]\n{text[len(text) - tail :]}"
+    left_out = f"{len(text) - limit} characters left out{'; ' if note else ''}{note}"
+    return f"{text[:head]}\n[… {left_out} …]\n{text[len(text) - tail :]}"
 
 
 def fence(text: str, label: str = "", limit: int = 4000) -> str:

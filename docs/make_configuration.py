@@ -78,7 +78,8 @@ def rows(model: type[BaseModel], prefix: str = "", *, deep: bool = True) -> Iter
         shown = "required" if default is PydanticUndefined else f"`{default}`"
         yield f"| `{prefix}{name}` | {described.get(name, '')} | {shown} |"
         if name in LISTED:
-            yield from rows(LISTED[name], f"{prefix}{name}[].", deep=False)
+            whole = LISTED[name] is HeartbeatRule
+            yield from rows(LISTED[name], f"{prefix}{name}[].", deep=whole)
 
 
 def page() -> str:

@@ -260,6 +260,48 @@ class Repository:
             else:
                 raise StoreError(f"git tree {tree}: {path!r} has mode {entry.mode}")
 
+    def changed(
+        self, old: TreeHash, new: TreeHash, *, max_files: int = 32, max_bytes: int = 32 * 1024
+    ) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """The files in which two trees differ: what each has of them.
+
+        Only the first files by path and the first bytes of each, so that the work is bounded; no
+        folder and no file that both have is read.
+
+        Raises:
+            StoreError: When objects are missing or damaged.
+        """
+        before: dict[str, bytes] = {}
+        after: dict[str, bytes] = {}
+        for path, left, right in self._differing(_hash(old), _hash(new), ""):
+            if len(before.keys() | after.keys()) >= max_files:
+                break
+            for sha, found in ((left, before), (right, after)):
+                if sha is not None:
+                    found[path] = self._objects.head(sha, max_bytes)
+        return before, after
+
+    def _differing(
+        self, old: str | None, new: str | None, prefix: str
+    ) -> Iterator[tuple[str, str | None, str | None]]:
+        """Paths with the blobs of both sides; None: there is none on that side."""
+        sides = (self._entries(old), self._entries(new))
+        for name in sorted(sides[0].keys() | sides[1].keys()):
+            left, right = (side.get(name) for side in sides)
+            if left is not None and right is not None and left.sha == right.sha:
+                continue
+            trees = [e.sha if e is not None and e.is_tree else None for e in (left, right)]
+            if any(trees) and prefix.count("/") < MAX_DEPTH:
+                yield from self._differing(trees[0], trees[1], f"{prefix}{name}/")
+            blobs = [e.sha if e is not None and not e.is_tree else None for e in (left, right)]
+            if any(blobs):
+                yield f"{prefix}{name}", blobs[0], blobs[1]
+
+    def _entries(self, tree: str | None) -> dict[str, TreeEntry]:
+        if tree is None:
+            return {}
+        return {entry.name: entry for entry in decode_tree(self._objects.read(tree, "tree"))}
+
     def checkout(self, tree: TreeHash, folder: Path) -> None:
         """Write a tree into an empty folder (made when missing), byte for byte.
 

@@ -24,7 +24,7 @@ from harness.sandbox.tree import MAX_DEPTH, TreeFile, content_problem, path_prob
 ALWAYS_EXCLUDED = frozenset(
     {
         ".venv", "venv", "node_modules", "__pycache__", ".cache", ".mypy_cache", ".ruff_cache",
-        ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", ".DS_Store",
+        ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", ".DS_Store", ".harness",
     }
 )  # fmt: skip
 """Names never submitted, at any depth; `*.pyc` and the top folder's `.git` beside them."""

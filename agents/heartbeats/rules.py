@@ -1,132 +1,141 @@
-"""The rule engine: which rules fire, and what they say. Pure; `run` delivers and journals."""
+"""The rule engine: which rules fire, for whom, and what they say. Pure; `run` delivers and
+journals."""
 
-import functools
 from collections.abc import Sequence
-from importlib import resources
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import jinja2
-from jinja2.sandbox import SandboxedEnvironment
+from harness.agents.heartbeats.base import (
+    AgentView,
+    Firing,
+    HeartbeatRule,
+    Intervention,
+    Mark,
+    Marks,
+    TeamView,
+)
+from harness.agents.heartbeats.config import default_rules
+from harness.agents.heartbeats.messages import (
+    ConditionError,
+    check_rules,
+    condition_holds,
+    message,
+)
+from harness.agents.heartbeats.triggers import NEVER, Case, alike_pair, cooled, due
 
-from harness.agents.heartbeats.base import AgentView, HeartbeatRule, Intervention, TeamView
-from harness.errors import ConfigurationError
+__all__ = ["Judgement", "check_rules", "default_rules", "evaluate_rules"]
 
-_SHIPPED = "heartbeat_{name}.md.j2"
+STALLED_S = 600.0
+"""From here on `to: stalled` counts an agent as stalled, unless the rule says for how long."""
+
+_WITHOUT_MESSAGE = frozenset({"retire", "spawn", "fork"})
+"""Actions whose message has nobody to go to, or somebody who is still to come."""
 
 
-def default_rules() -> tuple[HeartbeatRule, ...]:
-    """`reflect` every 5 evaluations, `pivot` after 8 without a personal best."""
-    return (
-        HeartbeatRule(name="reflect", trigger="interval", every=5),
-        HeartbeatRule(name="pivot", trigger="plateau", every=8),
-    )
+@dataclass(slots=True)
+class Judgement:
+    """What the rules have to say now, in their order, and the conditions that failed."""
+
+    firings: list[Firing] = field(default_factory=list[Firing])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    """By rule, why its condition cannot be decided; it counts as not met."""
 
 
 def evaluate_rules(
-    rules: Sequence[HeartbeatRule], agent: AgentView, team: TeamView
-) -> list[Intervention]:
-    """What the rules have to say to `agent` now, in their order.
+    rules: Sequence[HeartbeatRule],
+    team: TeamView,
+    marks: Marks,
+    now: float,
+    *,
+    folders: Sequence[Path] = (),
+) -> Judgement:
+    """Ask every rule about the team, or about each agent that takes part.
 
-    Whoever calls this records each firing as `last_fired[rule] = evaluations`. An interval fires
-    once when a multiple of N has been reached since the last firing, however many were jumped over.
+    A rule fires as soon as its trigger, its cooldown and its condition allow it: one that is held
+    back is not lost. Whoever calls this keeps each firing's `mark` under (rule, subject) for the
+    next time; with it, asking again changes nothing.
+
+    Args:
+        rules: In the order in which they speak.
+        team: What there is to see.
+        marks: What was kept of earlier firings.
+        now: Seconds since the epoch.
+        folders: Where templates are looked for before the shipped ones.
     """
-    interventions: list[Intervention] = []
+    judgement = Judgement()
     for rule in rules:
-        reason = _interval(rule, agent) if rule.trigger == "interval" else _plateau(rule, agent)
-        if reason:
-            text = _render(rule, agent, team, reason)
-            interventions.append(Intervention(rule.name, agent.agent, reason, text))
-    return interventions
-
-
-def check_rules(rules: Sequence[HeartbeatRule]) -> None:
-    """Render every rule's message with and without scores, before the run starts.
-
-    Raises:
-        ConfigurationError: Two rules of one name, or a template that cannot be rendered.
-    """
-    seen: set[str] = set()
-    for rule in rules:
-        if rule.name in seen:
-            raise ConfigurationError(
-                f"two heartbeat rules are called {rule.name!r}",
-                expected="each rule's name once",
-                action="rename one of them under `heartbeats` in harness.yaml",
-            )
-        seen.add(rule.name)
-        for agent, team in _samples():
+        subjects: Sequence[AgentView | None] = (None,) if rule.scope == "team" else team.active
+        for agent in subjects:
+            subject = "" if agent is None else agent.agent
+            case = Case(rule, agent, team, marks.get((rule.name, subject), NEVER), now)
+            if not (reason := due(case)) or not cooled(case):
+                continue
             try:
-                _template(rule.name, rule.prompt).render(agent=agent, team=team, rule=rule)
-            except _TEMPLATE_ERRORS as error:
-                raise ConfigurationError(
-                    f"the message of the heartbeat rule {rule.name!r} cannot be rendered: {error}",
-                    expected="Jinja2 text that uses `agent`, `team` and `rule` "
-                    "(write {{ '{{' }} for literal braces; scores may be none)",
-                    action=f"correct `prompt` of the rule {rule.name!r} in harness.yaml",
-                ) from error
+                if not condition_holds(rule, team, agent):
+                    continue
+            except ConditionError as error:
+                judgement.problems[rule.name] = str(error)
+                continue
+            firing = _fire(case, subject, reason, folders)
+            if firing is not None:
+                judgement.firings.append(firing)
+    return judgement
 
 
-_TEMPLATE_ERRORS = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What text of a user's own can raise when it is compiled or rendered."""
-
-
-def _interval(rule: HeartbeatRule, agent: AgentView) -> str:
-    last = agent.last_fired.get(rule.name, 0)
-    if agent.evaluations // rule.every <= last // rule.every:
-        return ""
-    return f"{agent.evaluations} evaluations, a heartbeat every {rule.every}"
-
-
-def _plateau(rule: HeartbeatRule, agent: AgentView) -> str:
-    last = agent.last_fired.get(rule.name)
-    if agent.since_improvement < rule.every:
-        return ""
-    if last is not None and agent.evaluations - last < rule.every:
-        return ""
-    return f"{agent.since_improvement} evaluations without a personal best"
-
-
-def _render(rule: HeartbeatRule, agent: AgentView, team: TeamView, reason: str) -> str:
-    try:
-        return _template(rule.name, rule.prompt).render(agent=agent, team=team, rule=rule).strip()
-    except _TEMPLATE_ERRORS:
-        # `check_rules` renders samples only; a message that fails later must not end a run.
-        return f"Heartbeat `{rule.name}`: {reason}."
-
-
-@functools.cache
-def _template(rule: str, prompt: str | None) -> jinja2.Template:
-    """A rule's template: its own text in a sandbox, or the shipped file of its name."""
-    environment = SandboxedEnvironment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _fire(case: Case, subject: str, reason: str, folders: Sequence[Path]) -> Firing | None:
+    """The firing; None when there is nobody whom it would reach."""
+    rule, team, fired = case.rule, case.team, case.mark.fired + 1
+    listeners, targets = _reached(case)
+    if not targets and rule.action.do != "spawn":
+        return None
+    # A new name for each firing of each subject: what is made of it can be told apart.
+    key = f"{rule.name}-{subject}-{fired}" if subject else f"{rule.name}-{fired}"
+    return Firing(
+        rule=rule,
+        subject=subject,
+        key=key,
+        reason=reason,
+        targets=targets,
+        interventions=tuple(
+            Intervention(
+                rule.name,
+                agent.agent,
+                reason,
+                message(rule, team, agent, reason=reason, key=key, folders=folders),
+                rule.action.do,
+                rule.urgent,
+            )
+            for agent in listeners
+        ),
+        mark=Mark(case.count, case.now, team.limits, fired),
     )
-    if prompt is not None:
-        return environment.from_string(prompt)
-    name = _SHIPPED.format(name=rule)
-    file = resources.files("harness.agents").joinpath("prompts", name)
-    if not file.is_file():
-        raise jinja2.TemplateNotFound(
-            name, message="it has no `prompt`, and no shipped message is called so"
-        )
-    return environment.from_string(file.read_text(encoding="utf-8"))
 
 
-def _samples() -> Sequence[tuple[AgentView, TeamView]]:
-    """An agent and a team without any score, and with some."""
-    new = AgentView("agent-1", 5, 5, None, None, "", {})
-    old = AgentView("agent-1", 5, 2, 1.0, 0.5, "a title", {"reflect": 5})
-    return (
-        (new, TeamView(5, None, None, None, (new,))),
-        (old, TeamView(9, 1.5, "7", "agent-2", (old, new))),
-    )
+def _reached(case: Case) -> tuple[tuple[AgentView, ...], tuple[str, ...]]:
+    """Who is told something, and whom the action is about."""
+    rule, team = case.rule, case.team
+    if rule.action.do == "merge":
+        pair = alike_pair(team, rule.similarity)
+        if pair is None:
+            return (), ()
+        # The run tells the one that stays what the other leaves; a rule may say more.
+        return (pair[1],) if rule.prompt is not None else (), (pair[0].agent, pair[1].agent)
+    agents = (case.agent,) if case.agent is not None else _recipients(case)
+    names = tuple(agent.agent for agent in agents)
+    return (() if rule.action.do in _WITHOUT_MESSAGE else agents), names
+
+
+def _recipients(case: Case) -> tuple[AgentView, ...]:
+    """The agents a team rule names."""
+    rule, team = case.rule, case.team
+    active = team.active
+    if not active or rule.reach == "all":
+        return active
+    if rule.reach == "next":
+        return (active[case.mark.fired % len(active)],)
+    if rule.reach == "stalled":
+        least = rule.minutes * 60 if rule.trigger == "stall" and rule.minutes else STALLED_S
+        return tuple(agent for agent in active if agent.stalled_s >= least)
+    if rule.reach in ("best", "worst"):
+        return (team.ranked()[0 if rule.reach == "best" else -1],)
+    return tuple(agent for agent in active if agent.agent == rule.reach)

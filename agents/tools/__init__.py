@@ -8,39 +8,58 @@ import pydantic
 
 from harness.agents.conversation import INVALID_ARGUMENTS
 from harness.agents.text import clip
+from harness.agents.text_protocol import problem_of
+from harness.agents.tools.attempts import ATTEMPT_TOOLS
 from harness.agents.tools.base import Arguments, Tool, ToolCall, ToolError
+from harness.agents.tools.commands import COMMAND_TOOLS
+from harness.agents.tools.recall import MEMORY_TOOLS
 from harness.agents.tools.team import TEAM_TOOLS
 from harness.agents.tools.workspace import WORKSPACE_TOOLS
 
 __all__ = ["TOOLS", "Arguments", "Tool", "ToolCall", "ToolError", "run_tool", "tool_schemas"]
 
-TOOLS: dict[str, Tool[Any]] = {
-    tool.name: tool for tool in cast("tuple[Tool[Any], ...]", (*WORKSPACE_TOOLS, *TEAM_TOOLS))
-}
+_ALL = (*COMMAND_TOOLS, *WORKSPACE_TOOLS, *ATTEMPT_TOOLS, *TEAM_TOOLS, *MEMORY_TOOLS)
+
+TOOLS: dict[str, Tool[Any]] = {tool.name: tool for tool in cast("tuple[Tool[Any], ...]", _ALL)}
 """By name, in the order in which the model sees them."""
 
+_REPEATED = (
+    "(this call was repeated after a restart; its first run may have had effects in the workspace)"
+)
 
-def tool_schemas() -> list[dict[str, Any]]:
-    """All tools as the chat API describes them."""
-    return [tool.schema() for tool in TOOLS.values()]
+
+def tool_schemas(*, research: bool = False) -> list[dict[str, Any]]:
+    """The tools as the chat API describes them; with `research`, those of the warm start."""
+    return [tool.schema() for tool in TOOLS.values() if tool.studies or not research]
 
 
-async def run_tool(call: ToolCall, name: str, arguments: str) -> str:
+async def run_tool(call: ToolCall, name: str, arguments: str, *, research: bool = False) -> str:
     """Run a tool with the arguments as the model wrote them; the answer to the model.
 
     Raises:
         BudgetExhaustedError: From `submit`.
         InfrastructureError: The sandbox or the memory failed.
     """
+    if (problem := problem_of(arguments)) is not None:
+        return f"Error: {problem}"
     try:
-        tool = _find(name)
-        return await tool.run(call, _parse(tool, arguments))
+        tool = _find(name, research=research)
+        parsed = _parse(tool, arguments)
     except ToolError as error:
         return f"Error: {error}"
+    try:
+        answer = await tool.run(call, parsed)
+    except ToolError as error:
+        answer = f"Error: {error}"
+    if call.repeated and tool.effects == "workspace":
+        answer = f"{answer}\n{_REPEATED}"
+    return answer
 
 
-def _find(name: str) -> Tool[Any]:
+def _find(name: str, *, research: bool) -> Tool[Any]:
     if name in TOOLS:
+        if research and not TOOLS[name].studies:
+            raise ToolError(f"`{name}` comes with the first directive; now read and write notes")
         return TOOLS[name]
     near = difflib.get_close_matches(name, TOOLS, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else ""

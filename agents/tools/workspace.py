@@ -1,49 +1,14 @@
-"""Tools on the agent's own workspace: bash, read, write, edit."""
+"""Tools on the files of the agent's own workspace: read, write, edit."""
 
 from pydantic import Field
 
-from harness.agents.edit import EditError, replace_once
+from harness.agents.edit import Block, EditError, apply_blocks, parse_blocks
 from harness.agents.text import clean, clip
 from harness.agents.tools.base import Arguments, Tool, ToolCall, ToolError
-from harness.sandbox.base import MIB, ExecEnd, ExecResult
+from harness.sandbox.base import MIB
 
-_MAX_FILE_BYTES = 2 * MIB
-_MAX_OUTPUT_BYTES = 4 * MIB
+_MAX_FILE_BYTES = 8 * MIB
 _DEFAULT_LINES = 400
-
-_SHELL = ("sh", "-c", 'exec "$(command -v bash || command -v sh)" -c "$1"', "sh")
-"""Runs its argument with bash where there is one."""
-
-
-class BashArguments(Arguments):
-    command: str = Field(min_length=1, description="Shell command; starts in the workspace.")
-    timeout_s: float = Field(
-        default=0.0, ge=0, description="Seconds until it is killed; 0 for the most allowed."
-    )
-
-
-async def _bash(call: ToolCall, arguments: BashArguments) -> str:
-    most = call.context.config.command_timeout_s
-    timeout_s = min(arguments.timeout_s or most, most)
-    if "\0" in arguments.command:
-        raise ToolError("the command contains a NUL character")
-    call.context.say(f"bash: {' '.join(arguments.command.split())[:80]}")
-    result = await call.context.sandbox.exec(
-        [*_SHELL, arguments.command], timeout_s=timeout_s, max_output_bytes=_MAX_OUTPUT_BYTES
-    )
-    output = clip(clean(result.text()), call.max_characters).strip("\n")
-    return (
-        f"{output}\n[{_ending(result, timeout_s)}]" if output else f"[{_ending(result, timeout_s)}]"
-    )
-
-
-def _ending(result: ExecResult, timeout_s: float) -> str:
-    if result.end is ExecEnd.EXITED:
-        return f"exit code {result.exit_code}, {result.duration_s:.1f} s"
-    if result.end is ExecEnd.TIMEOUT:
-        return f"killed after {timeout_s:g} s: it did not end in time"
-    why = f": {result.evidence}" if result.evidence else ""
-    return f"killed ({result.end.value}){why}"
 
 
 class ReadArguments(Arguments):
@@ -65,7 +30,8 @@ async def _read(call: ToolCall, arguments: ReadArguments) -> str:
     shown = [f"{n:5d}\t{lines[n - 1]}" for n in range(arguments.start, end + 1)]
     note = f"\n[lines {arguments.start}-{end} of {len(lines)}]"
     whole = arguments.start == 1 and end == len(lines)
-    return clip(clean("\n".join(shown)), call.max_characters) + ("" if whole else note)
+    text = clip(clean("\n".join(shown)), call.max_characters, "read fewer lines at once")
+    return text + ("" if whole else note)
 
 
 class WriteArguments(Arguments):
@@ -79,33 +45,84 @@ async def _write(call: ToolCall, arguments: WriteArguments) -> str:
     return f"Wrote {len(data)} bytes to {arguments.path}."
 
 
+class Replacement(Arguments):
+    search: str = Field(description="Text to replace; must be unique in the file.")
+    replace: str = Field(description="What to put in its place; empty to delete.")
+
+
 class EditArguments(Arguments):
     path: str = Field(min_length=1, description="File, relative to the workspace.")
     search: str = Field(
-        description="Text to replace, copied from the file without line numbers; must be unique."
+        default="",
+        description="Text to replace, copied from the file without line numbers; must be unique. "
+        "To insert, search for a line beside the place and repeat it in `replace`.",
     )
-    replace: str = Field(description="What to put in its place.")
+    replace: str = Field(default="", description="What to put in its place; empty to delete.")
+    edits: list[Replacement] = Field(
+        default=[], description="Several replacements at once, instead of `search` and `replace`."
+    )
+    blocks: str = Field(
+        default="",
+        description="The same as text: `<<<<<<< SEARCH`, lines, `=======`, new lines, "
+        "`>>>>>>> REPLACE`, any number of times.",
+    )
 
 
 async def _edit(call: ToolCall, arguments: EditArguments) -> str:
     call.context.say(f"edit {arguments.path[:80]}")
-    text = await _text(call, arguments.path, exact=True)
     try:
-        edited = replace_once(text, arguments.search, arguments.replace)
+        blocks = _blocks(arguments)
+        fills = not any(block.search.strip() for block in blocks)
+        text = await _text(call, arguments.path, exact=True, missing="" if fills else None)
+        if call.repeated and _already(text, blocks):
+            return (
+                f"{arguments.path} has what this edit puts in already, from before the restart: "
+                "nothing was done now."
+            )
+        edited = apply_blocks(text, blocks)
     except EditError as error:
         raise ToolError(f"{error}\nNothing was changed.") from error
     await _save(call, arguments.path, edited.text)
-    note = "" if edited.exact else " (matched by its lines; white space differed)"
-    return f"Edited {arguments.path}{note}."
+    count = f" in {len(blocks)} places" if len(blocks) > 1 else ""
+    note = "" if edited.exact else " (matched by lines; white space differed)"
+    return f"Edited {arguments.path}{count}{note}."
 
 
-async def _text(call: ToolCall, path: str, *, exact: bool = False) -> str:
+def _blocks(arguments: EditArguments) -> list[Block]:
+    """The blocks, in whichever of the three forms they were given."""
+    single = bool(arguments.search or arguments.replace)
+    if single + bool(arguments.edits) + bool(arguments.blocks) > 1:
+        raise EditError("give `search` and `replace`, or `edits`, or `blocks`, not several of them")
+    if arguments.blocks:
+        blocks = parse_blocks(arguments.blocks)
+        for block in blocks:
+            if block.path and block.path.removeprefix("./") != arguments.path.removeprefix("./"):
+                raise EditError(
+                    f"a block names {block.path}, `path` is {arguments.path}: one call for a file"
+                )
+        return blocks
+    if arguments.edits:
+        return [Block(each.search, each.replace) for each in arguments.edits]
+    return [Block(arguments.search, arguments.replace)]
+
+
+def _already(text: str, blocks: list[Block]) -> bool:
+    """Whether a file looks as if these blocks, all or none, had been applied to it."""
+    put = [block.replace for block in blocks if block.replace.strip()]
+    return bool(put) and all(each in text for each in put)
+
+
+async def _text(
+    call: ToolCall, path: str, *, exact: bool = False, missing: str | None = None
+) -> str:
     """The file as text; `exact` refuses what would not be written back as it was."""
     try:
         data = await call.context.sandbox.read_file(path, max_bytes=_MAX_FILE_BYTES)
     except FileNotFoundError as error:
+        if missing is not None:
+            return missing
         raise ToolError(f"no such file: {path}") from error
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError) as error:
         raise ToolError(f"{path} cannot be read: {error}") from error
     except OverflowError as error:
         raise ToolError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: use bash") from error
@@ -122,20 +139,26 @@ async def _save(call: ToolCall, path: str, content: str) -> bytes:
         raise ToolError("the text has lone surrogates and cannot be written as UTF-8") from error
     try:
         await call.context.sandbox.write_file(path, data)
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+    except OSError as error:
         raise ToolError(f"{path} cannot be written: {error}") from error
     return data
 
 
 WORKSPACE_TOOLS = (
-    Tool("bash", "Run a shell command in your workspace.", BashArguments, _bash),
     Tool("read", "Show a file with line numbers.", ReadArguments, _read),
-    Tool("write", "Create a file or replace it as a whole.", WriteArguments, _write),
+    Tool(
+        "write",
+        "Create a file or replace it as a whole.",
+        WriteArguments,
+        _write,
+        effects="workspace",
+    ),
     Tool(
         "edit",
-        "Replace one passage of a file. If `search` matches nothing or more than once, nothing is "
-        "changed and you are told what is there.",
+        "Replace passages of a file, all or none. If one matches nothing or more than one place, "
+        "nothing is changed and you are told what is there.",
         EditArguments,
         _edit,
+        effects="workspace",
     ),
 )

@@ -11,6 +11,7 @@
     │   ├── EvaluatorFailedError     the judge raised or answered nonsense
     │   └── ModelUnavailableError    the model endpoint does not answer
     ├── ModelRefusedError            the endpoint refuses the request for good: key, model name
+    ├── ContextTooLongError          the request does not fit the model; shorten it and ask again
     ├── BudgetExhaustedError         a call that would exceed the budget was not made
     └── StoreError                   the run's own files are damaged or of a newer version
 
@@ -78,6 +79,23 @@ class ModelUnavailableError(InfrastructureError, ConnectionError):
 
 class ModelRefusedError(HarnessError):
     """The endpoint refuses the request for good (401, 403, 404, 400)."""
+
+
+class ContextTooLongError(HarnessError):
+    """The request does not fit the model's context window, or what the endpoint takes at once.
+
+    Args:
+        limit: Tokens that fit, prompt and answer together, as the endpoint says; None where it
+            does not.
+        requested: Tokens that it counted in the request; None where it does not say.
+    """
+
+    def __init__(
+        self, message: str, *, limit: int | None = None, requested: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.requested = requested
 
 
 class BudgetExhaustedError(HarnessError):

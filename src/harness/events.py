@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     VERDICT = "verdict"
     REFUSED = "refused"
     INTERVENTION = "intervention"
+    HEARTBEATS = "heartbeats"
     RECALL = "recall"
     MEMORY_WRITE = "memory_write"
     MODEL_CALL = "model_call"

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def _gone(cli: Cli, run: str) -> None:
 
 
 @contextmanager
-def _ended_at_last(cli: Cli, record: dict[str, Any]) -> Iterator[None]:
+def _ended_at_last(cli: Cli, record: dict[str, Any]) -> Generator[None]:
     """A detached process is nobody's child: it is ended here whatever happens."""
     try:
         yield
@@ -224,9 +224,9 @@ def test_a_read_only_run_can_be_looked_at_and_says_so_at_resume(cli: Cli) -> Non
 
     def read_only(*arguments: str) -> subprocess.CompletedProcess[str]:
         # A mount and not permissions, which root does not have to heed.
-        command = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", folder, folder, "--", HARNESS]
+        command: list[str | Path] = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", folder, folder]
         return subprocess.run(
-            [*command, *arguments],
+            [*command, "--", HARNESS, *arguments],
             cwd=cli.folder, env=cli.environment, capture_output=True, text=True,
             timeout=TIMEOUT_S, check=False,
         )  # fmt: skip

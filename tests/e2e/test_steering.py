@@ -42,8 +42,9 @@ def _until(cli: Cli, run: str, condition: Callable[[dict[str, Any]], bool]) -> d
 
 
 def _agent(status: dict[str, Any], name: str) -> dict[str, Any]:
-    (found,) = [agent for agent in status["agents"] if agent["agent"] == name]
-    return found
+    found: list[dict[str, Any]] = [a for a in status["agents"] if a["agent"] == name]
+    assert len(found) == 1
+    return found[0]
 
 
 def _end(cli: Cli, process: Any, run: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _refused(cli: Cli, *arguments: str) -> str:
     assert "Traceback" not in stderr
     assert lines[-3].startswith("error: ")
     assert lines[-2].startswith("expected: "), stderr
-    assert lines[-1].startswith("to do:    "[:6]), stderr
+    assert lines[-1].startswith("to do:"), stderr
     return stderr
 
 

@@ -34,6 +34,9 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "transcript", "harness.cli.transcript:transcript", "An agent's turns and tool calls"
         ),
         CommandEntry("report", "harness.cli.look:report", "A run in Markdown"),
+        CommandEntry(
+            "heartbeat", "harness.cli.heartbeat:app", "Rules that step in, and what they did"
+        ),
         CommandEntry("memory", "harness.cli.memory:app", "What is remembered, and why"),
     ),
     "Tasks": (

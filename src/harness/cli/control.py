@@ -89,7 +89,7 @@ def set_values(
 
     Values are YAML; +N adds to what is set.
     """
-    values = dict(map(_assignment, assignments))
+    values = dict(map(assignment, assignments))
     if not values:
         raise UserError(
             "nothing is set",
@@ -107,7 +107,8 @@ def set_values(
     print_answer(folder.id, send(folder, "set", values=values), json=json)
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def assignment(text: str) -> tuple[str, Any]:
+    """`key=value` with a YAML value; a sum such as +5 stays text."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not KEY.fullmatch(key):

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -62,6 +63,9 @@ class JsonDisplay(SilentDisplay):
 
     def __init__(self) -> None:
         self._read = True
+        # A thread of its own: a reader that is slow, or reads nothing, must not hold up the run.
+        # Python waits for it at the end, as it would for a write.
+        self._writer = ThreadPoolExecutor(1, "json")
 
     def started(self, run: Run) -> None:
         core = run.core
@@ -89,6 +93,9 @@ class JsonDisplay(SilentDisplay):
         self._print(done_record(self._run, outcome))
 
     def _print(self, record: Mapping[str, object]) -> None:
+        self._writer.submit(self._write, record)
+
+    def _write(self, record: Mapping[str, object]) -> None:
         """A reader that went away (`| head`) does not end the run."""
         if self._read:
             try:

@@ -119,7 +119,7 @@ def launch(
     settings = task_budget(loaded, given)
     if given.budget.unlimited:
         say(f"no budget given; the task's own: {format_budget(settings.budget)}")
-    check_config(settings)
+    check_config(settings, loaded)
     folder = create_folder(loaded, settings, SystemClock())
     if detach:
         return start_detached(folder, (), fresh=True, json=json)
@@ -183,7 +183,7 @@ def resume(
     task = saved_task(folder, SystemClock())
     settings = _extended(folder, flags)
     _refuse_spent(folder, settings)
-    check_config(settings)
+    check_config(settings, task)
     if detach:
         given = [f"{name}={text}" for name, text in flags.items()]
         return start_detached(folder, given, fresh=False, json=json)

@@ -5,7 +5,7 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.attempt import Attempt
-from harness.cli.display import summary
+from harness.cli.display import named_directive, summary
 from harness.cli.output import duration, format_score, money
 from harness.cli.panel import AgentRow, Panel
 from harness.ids import AgentId
@@ -47,30 +47,44 @@ class LiveDisplay:
     def _panel(self) -> Panel:
         core = self._run.core
         best = core.graph.best
-        spent = money(core.budget.usd, core.budget.tokens)
+        budget = core.budget
+        used = f"{budget.evaluations} evaluations in {duration(budget.wall_s)}"
+        spent = money(budget.usd, budget.tokens)
         return Panel(
             head=(
                 core.folder.id,
-                f"{core.budget.evaluations} evaluations in {duration(core.budget.wall_s)}, {spent};"
-                f" budget {format_budget(core.budget.limits)}",
+                f"{used}, {spent}; budget {format_budget(budget.limits)}",
             ),
             best=""
             if best is None
             else f"best {format_score(best.score)}   attempt {best.id} by {best.agent}",
             curve=self._curve,
             agents=[self._row(agent, state) for agent, state in core.agents.items()],
-            remarks=[f"ending: {core.ending.reason}"] if core.ending else [],
+            remarks=self._remarks(),
         )
+
+    def _remarks(self) -> list[str]:
+        core = self._run.core
+        if core.ending:
+            return [f"ending: {core.ending.reason}"]
+        still = core.pauses.everyone
+        return [f"paused {still}: harness resume {core.folder.id}"] if still else []
 
     def _row(self, agent: AgentId, state: AgentState) -> AgentRow:
         core = self._run.core
         reached = core.standings.agent(agent)
+        directive = core.directive_of.get(agent)
+        member = core.roster[agent]
         return AgentRow(
             agent=agent,
             state=state.state,
             for_s=core.clock.now() - state.since,
-            directive="",
+            directive=named_directive(directive.operator, directive.base, directive.references)
+            if directive is not None
+            else "",
             attempts=reached.evaluations,
             best=reached.best_score,
             doing=state.activity,
+            role=member.role,
+            focus=member.focus,
         )

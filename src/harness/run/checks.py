@@ -1,17 +1,20 @@
 """What can be known to be wrong with a configuration before anything is made."""
 
+from pathlib import Path
+
 from harness.agents.config import AgentConfig, ModelConfig
 from harness.agents.heartbeats.rules import check_rules
 from harness.agents.pricing import price_of
 from harness.agents.registry import make_agent
 from harness.errors import ConfigurationError
 from harness.run.config import RunConfig
-from harness.run.rules import PLAIN_AGENTS, heartbeat_rules, only_plain
+from harness.run.rules import PLAIN_AGENTS, heartbeat_rules, only_plain, prompt_folders
 from harness.sandbox.base import Capabilities
+from harness.tasks.base import Task
 
 
-def check_config(config: RunConfig) -> None:
-    """Check a configuration by itself.
+def check_config(config: RunConfig, task: Task) -> None:
+    """Check a configuration for a task.
 
     Raises:
         ConfigurationError: An agent that cannot be made, rules that cannot be rendered, or money
@@ -20,7 +23,9 @@ def check_config(config: RunConfig) -> None:
     for agent in config.agent_configs:
         _check_models(agent)
         make_agent(agent.resolved_kind, agent)
-    check_rules(heartbeat_rules(config))
+        if agent.resolved_kind not in PLAIN_AGENTS:
+            _check_prompts(task, agent)
+    check_rules(heartbeat_rules(config), prompt_folders(task.folder, config.agent))
     ends = config.budget.evaluations is not None or config.budget.hours is not None
     if only_plain(config) and not ends:
         raise ConfigurationError(
@@ -63,6 +68,18 @@ def check_isolation(config: RunConfig, capabilities: Capabilities) -> None:
         action="install docker or bubblewrap (`harness doctor` says how), or add --unsafe on a"
         " machine you can lose",
     )
+
+
+def _check_prompts(task: Task, agent: AgentConfig) -> None:
+    from harness.agents.prompts.check import check_prompts  # loads what plain agents do not need
+
+    if agent.prompts and not Path(agent.prompts).expanduser().is_dir():
+        raise ConfigurationError(
+            f"'agent.prompts' is {agent.prompts!r}, which is no folder",
+            expected="a folder with templates that stand in for the shipped ones",
+            action="correct 'agent.prompts'",
+        )
+    check_prompts(prompt_folders(task.folder, agent))
 
 
 def _check_models(agent: AgentConfig) -> None:

@@ -8,7 +8,7 @@ from harness.errors import UserError
 from harness.ids import AgentId
 from harness.run.config import RunConfig, save_config, validate
 from harness.run.core import Core
-from harness.run.rules import heartbeat_rules
+from harness.run.rules import heartbeat_rules, replaced
 from harness.run.settings import changed
 from harness.run.store import Answer, Command
 from harness.run.team import Team
@@ -114,16 +114,14 @@ class Commands:
     async def _heartbeat(self, arguments: Mapping[str, Any]) -> str:
         name, rule = str(arguments["name"]), arguments.get("rule")
         before = heartbeat_rules(self._core.config)
-        rules = [each.model_dump() for each in before if each.name != name]
-        known = len(rules) < len(before)
-        if rule is None and not known:
+        if rule is None and name not in (each.name for each in before):
             raise UserError(
                 f"there is no heartbeat rule {name!r}",
                 expected=f"one of {', '.join(each.name for each in before) or 'none'}",
                 action="harness heartbeat list",
             )
-        if rule is not None:
-            rules.append({"name": name, **rule})
+        document = None if rule is None else {"name": name, **rule}
+        rules = replaced([each.model_dump() for each in before], name, document)
         config = self._core.config.model_dump() | {"heartbeats": rules}
         await self._apply(validate(config, "harness heartbeat"), {"heartbeats": name})
         return f"heartbeat {name} is {'off' if rule is None else 'set'}"

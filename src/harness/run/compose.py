@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from harness.agents.base import Agent, AgentConfig
-from harness.agents.endpoints import EndpointPool
 from harness.agents.registry import make_agent
 from harness.clock import Clock
 from harness.evaluators.answer import AnswerEvaluator
@@ -23,7 +22,9 @@ from harness.run.config import RunConfig, read_saved, save_config
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.run.folder import RunFolder, RunLock
+from harness.run.models import ModelChooser
 from harness.run.orchestrator import Run
+from harness.run.outages import open_endpoints
 from harness.run.pauses import Pauses
 from harness.run.pulse import Pulse
 from harness.run.roster import Roster
@@ -72,7 +73,7 @@ async def open_run(
         if config != read_saved(folder.config):
             save_config(config, folder.config)
             store.event(EventKind.BUDGET_EXTENDED, **config.budget.model_dump(exclude_none=True))
-        endpoints = EndpointPool()
+        endpoints = open_endpoints(store, clock)
         stack.push_async_callback(endpoints.close)
         core = _core(folder, task, config, clock, store)(
             endpoints=endpoints,
@@ -122,7 +123,7 @@ def _core(
     policy = make_policy(
         config.search.policy, seed=config.seed, direction=task.direction, config=config.search
     )
-    standings = Standings(task.direction, store.interventions.fired())
+    standings = Standings(task.direction)
     for attempt in judged:
         policy.observe(attempt)
         standings.observe(attempt)
@@ -133,6 +134,8 @@ def _core(
         wall_before_s=store.accounts.wall_s(),
         clock=clock,
     )
+    graph = AttemptGraph(task.direction, attempts)
+    roster = Roster(store.members, config, clock)
     return partial(
         Core,
         folder=folder,
@@ -141,10 +144,11 @@ def _core(
         clock=clock,
         store=store,
         policy=policy,
-        graph=AttemptGraph(task.direction, attempts),
+        graph=graph,
         budget=budget,
         standings=standings,
-        roster=Roster(store.members, config, clock),
+        roster=roster,
+        models=ModelChooser(store, graph, roster),
         pauses=Pauses(clock),
         directives=store.directives.last_number(),
     )

@@ -36,6 +36,7 @@ RESERVED_ENVIRONMENT = frozenset(
     {
         "HARNESS_MEMORY",
         "HARNESS_CACHE",
+        "HARNESS_PRICES",
         "HARNESS_CI_STATE",
         "HARNESS_REQUIRE_BUBBLEWRAP",
         "HARNESS_REQUIRE_DOCKER",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,6 +28,7 @@ from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.run.model_call import RecordedCall
 from harness.run.observed import ObservedSandbox
+from harness.run.rules import prompt_folders
 from harness.run.submissions import Submissions
 from harness.sandbox.base import ExecResult, Sandbox
 from harness.sandbox.workspace import Workspace
@@ -36,8 +38,6 @@ from harness.tasks.base import Task
 
 KNOWLEDGE = "/knowledge"
 """Where an agent's sandbox has the task's knowledge files."""
-PROMPTS = "prompts"
-"""Folder of a task whose templates stand in for the shipped prompts."""
 
 
 class RunContext:
@@ -54,7 +54,7 @@ class RunContext:
     ) -> None:
         self._core = core
         self._agent = agent
-        self._sandbox = ObservedSandbox(sandbox, lambda state: core.mark(agent, state))
+        self._sandbox = ObservedSandbox(sandbox, partial(core.mark, agent))
         self._workspace = workspace
         self._chronicle = chronicle
         self._submissions = Submissions(core, agent, workspace, evaluations)
@@ -88,7 +88,7 @@ class RunContext:
 
     @property
     def prompts(self) -> Sequence[Path]:
-        return prompt_folders(self._core.task, self.config)
+        return prompt_folders(self._core.task.folder, self.config)
 
     @property
     def graph(self) -> AttemptGraph:
@@ -114,14 +114,16 @@ class RunContext:
                 self._core.roster.choose(agent, model)
                 self._begin(directive, records)
         self._submissions.restore()
+        self._core.store.interventions.again(self._agent)
 
     async def assignment(self) -> Assignment | None:
         core = self._core
         self._current = None
         self._submissions.begin(None)
         core.directive_of.pop(self._agent, None)
+        core.models.reward(self._agent)
         core.store.directives.close(self._agent)
-        await core.pauses.wait(self._agent)
+        await core.hold(self._agent)
         if core.ending:
             return None
         with core.timings.phase("select"):
@@ -135,7 +137,7 @@ class RunContext:
             )
         with core.timings.phase("workspace"):
             await self._workspace.load(base.tree)
-        model = core.choose_model(self._agent, directive.number)
+        model = core.models.choose(self._agent, directive.number)
         # Opened last: after a kill, an open directive has its base in the workspace.
         shown = [each.record.id for each in recalled]
         core.store.directives.open(self._agent, directive, shown, model)
@@ -249,13 +251,6 @@ class RunContext:
     @property
     def _number(self) -> int | None:
         return self._current.directive.number if self._current else None
-
-
-def prompt_folders(task: Task, config: AgentConfig) -> tuple[Path, ...]:
-    """Where templates are looked for before the shipped ones: the run's, then the task's."""
-    folders = [Path(config.prompts).expanduser()] if config.prompts else []
-    folders.append(task.folder / PROMPTS)
-    return tuple(folder for folder in folders if folder.is_dir())
 
 
 def task_view(task: Task, knowledge: str | None) -> TaskView:

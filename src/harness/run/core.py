@@ -20,6 +20,7 @@ from harness.ids import AgentId, AttemptId, CommitHash
 from harness.run.budget import Budget
 from harness.run.config import RunConfig
 from harness.run.folder import RunFolder
+from harness.run.models import ModelChooser
 from harness.run.pauses import Pauses
 from harness.run.roster import Roster
 from harness.run.standings import Standings
@@ -84,12 +85,14 @@ class AgentState:
 
     `state`: `starting`, `working`, `thinking` (a model is asked), `running` (a command),
     `evaluating` (a verdict is waited for), `paused`, `restarting`, `crashed`, `retired`, `ended`.
-    `since` is when state or activity last changed, which is also the last sign of life.
+    `since` is when state or activity last changed, which is also the last sign of life. `limit_s`
+    is how long what it waits for may take by its own limit, in seconds; None: there is none.
     """
 
     state: str
     activity: str
     since: float
+    limit_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -109,6 +112,7 @@ class Core:
     budget: Budget
     standings: Standings
     roster: Roster
+    models: ModelChooser
     pauses: Pauses
     endpoints: EndpointPool
     executor: Executor
@@ -172,16 +176,29 @@ class Core:
         """Note what an agent does now; written to the store by the ticker."""
         self.agents[agent] = AgentState(state, activity, self.clock.now())
 
-    def mark(self, agent: AgentId, state: str) -> None:
+    async def hold(self, agent: AgentId) -> None:
+        """Where an agent stands still while it, or the whole run, is paused; the end frees it."""
+        if (pause := self.pauses.of(agent)) is None or self.ending:
+            return
+        before = self.agents.get(agent)
+        self.say(agent, "paused", pause.reason)
+        waits = [
+            asyncio.create_task(self.pauses.wait(agent)),
+            asyncio.create_task(self.ending.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        self.say(agent, "working", before.activity if before is not None else "")
+
+    def mark(self, agent: AgentId, state: str, limit_s: float | None = None) -> None:
         """The agent's state changed within the same activity."""
         known = self.agents.get(agent)
         self.say(agent, state, known.activity if known is not None else "")
-
-    def choose_model(self, agent: AgentId, number: int) -> str | None:
-        """The model that the agent's directive is given to, by name; None without any."""
-        chosen = self.roster.choices(agent)[0].name
-        self.roster.choose(agent, chosen)
-        return chosen
+        self.agents[agent].limit_s = limit_s
 
     def teammates(self) -> list[Teammate]:
         """The team as its agents may see it."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.events import EventKind
-from harness.ids import AgentId
+from harness.ids import AgentId, AttemptId
 from harness.run import rows
 from harness.run.database import Database
 from harness.search.base import Directive
@@ -97,3 +97,21 @@ class DirectiveTable:
             "SELECT recalled FROM directives WHERE number = ?", (number,)
         ).fetchone()
         return tuple(json.loads(row["recalled"])) if row is not None else ()
+
+    def number_of(self, agent: AgentId) -> int | None:
+        """The agent's open directive."""
+        row = self._db.read(
+            "SELECT number FROM directives WHERE agent = ? AND closed_at IS NULL", (agent,)
+        ).fetchone()
+        return None if row is None else int(row["number"])
+
+    def models(self) -> list[tuple[int, str, AttemptId, bool]]:
+        """Number, model, base, and whether it is closed, of each directive given to a model."""
+        found = self._db.read(
+            "SELECT number, model, base, closed_at IS NOT NULL AS closed FROM directives"
+            " WHERE model IS NOT NULL ORDER BY COALESCE(closed_at, 1e18), number"
+        )
+        return [
+            (row["number"], row["model"], AttemptId(str(row["base"])), bool(row["closed"]))
+            for row in found
+        ]

@@ -19,9 +19,10 @@ class RecordedCall:
         self._call: ModelCall | None = None
 
     async def __aenter__(self) -> "RecordedCall":
-        await self._core.pauses.wait(self._agent)
+        await self._core.hold(self._agent)
         self._call = await self._reserved.__aenter__()
-        self._core.mark(self._agent, "thinking")
+        limit_s = self._core.roster.model(self._agent).timeout_s
+        self._core.mark(self._agent, "thinking", limit_s)
         return self
 
     async def __aexit__(

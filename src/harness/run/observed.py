@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager
 
 from harness.sandbox.base import MIB, ExecResult, Sandbox
 
-Notice = Callable[[str], None]
-"""Told `running` when a command starts and `working` when the last one has ended."""
+Notice = Callable[[str, float | None], None]
+"""Told `running` and the command's limit in seconds when one starts, and `working` and None when
+the last one has ended."""
 
 
 class ObservedSandbox:
@@ -35,7 +36,7 @@ class ObservedSandbox:
         max_output_bytes: int = 10 * MIB,
     ) -> ExecResult:
         self._running += 1
-        self._notice("running")
+        self._notice("running", timeout_s)
         try:
             return await self._sandbox.exec(
                 argv,
@@ -48,7 +49,7 @@ class ObservedSandbox:
         finally:
             self._running -= 1
             if not self._running:
-                self._notice("working")
+                self._notice("working", None)
 
     async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
         return await self._sandbox.read_file(path, max_bytes=max_bytes)

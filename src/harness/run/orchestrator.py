@@ -16,14 +16,19 @@ from harness.run.commands import Commands
 from harness.run.core import Core
 from harness.run.evaluation import MAIN, Evaluations
 from harness.run.pulse import Pulse
+from harness.run.store import Answer
 from harness.run.supervisor import MakeAgent, Supervisor, unreachable
 from harness.run.team import Team
 from harness.sandbox.scan import scan
 
 TICK_S = 0.25
+PULSE_EVERY_TICKS = 4
 SESSION_EVERY_TICKS = 8
 GRACE_S = 5.0
 """How long agents may take to return once the run is over and nothing is in flight."""
+
+
+TOO_LATE = Answer("the run has ended", False, "a live run", "harness resume RUN goes on with it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,7 @@ class Run:
     async def _work(self) -> None:
         core, team = self.core, self._team
         team.start()
+        self._pulse.attach(team)
         either = [asyncio.create_task(each) for each in (team.wait(), core.ending.wait())]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -217,8 +223,23 @@ class Run:
                 self.core.store.answer(command, await self._commands.obey(command))
             if (spent := self.core.budget.spent()) is not None:
                 self.core.ending.request(spent)
+            if ticks % PULSE_EVERY_TICKS == 0:
+                self._show_outages()
+                self._pulse.tick(self.core.clock.now())
             if ticks % SESSION_EVERY_TICKS == 0:
                 self._write_state()
+
+    def _show_outages(self) -> None:
+        """Agents that wait for an endpoint say so; one that goes on says what it does by itself."""
+        core = self.core
+        if not core.endpoints.outages():
+            return
+        for member in core.roster.active():
+            model, state = core.roster.model(member.agent), core.agents.get(member.agent)
+            waits = state is not None and state.state == "working" and model.name is not None
+            outage = core.endpoints.outage(model) if waits else None
+            if outage is not None:
+                core.say(member.agent, "paused", f"waits for {outage.url}: {outage.reason}")
 
     def _write_state(self, *, final: bool = False) -> None:
         core = self.core
@@ -232,6 +253,8 @@ class Run:
             }
         )
         if final:
+            for command in core.store.take_commands():
+                core.store.answer(command, TOO_LATE)
             timings = {name: core.timings.seconds[name] for name in sorted(core.timings.seconds)}
             core.store.set_meta("timings", rows.dump(timings))
             core.store.event(

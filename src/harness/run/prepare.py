@@ -12,6 +12,7 @@ from harness.events import EventKind
 from harness.memory.folder import refuse_network
 from harness.run.config import BudgetConfig, RunConfig, save_config
 from harness.run.folder import RunFolder
+from harness.run.rules import PROMPTS
 from harness.run.store import Store
 from harness.sandbox.repository import Repository
 from harness.tasks.base import Task
@@ -68,6 +69,8 @@ def _copy_task(task: Task, folder: RunFolder) -> None:
     folder.task.mkdir()
     shutil.copyfile(task.folder / "task.yaml", folder.task / "task.yaml")
     parts = {"seed": task.seed, "evaluator": task.evaluator, "knowledge": task.knowledge}
+    if (prompts := task.folder / PROMPTS).is_dir():
+        parts[PROMPTS] = prompts
     for name, part in parts.items():
         if part is not None:
             ignored = shutil.ignore_patterns("__pycache__")

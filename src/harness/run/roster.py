@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from harness.agents.bandit import arms
 from harness.agents.base import AgentConfig, ModelConfig
 from harness.clock import Clock
 from harness.ids import AgentId
@@ -57,7 +58,7 @@ class Roster:
         return choices
 
     def choose(self, agent: AgentId, model: str | None) -> None:
-        """The agent's open directive is given to the model of this name."""
+        """The agent's open directive is given to the model of this name (`bandit.arms`)."""
         if model is None:
             self._chosen.pop(agent, None)
         else:
@@ -66,8 +67,10 @@ class Roster:
     def model(self, agent: AgentId) -> ModelConfig:
         """The model in force."""
         choices = self.choices(agent)
-        chosen = self._chosen.get(agent)
-        return next((choice for choice in choices if choice.name == chosen), choices[0])
+        if len(choices) == 1:
+            return choices[0]
+        by_arm = dict(zip(arms(choices), choices, strict=True))
+        return by_arm.get(self._chosen.get(agent, ""), choices[0])
 
     def join(
         self, group: int, *, role: str = "", origin: AgentId | None = None, reason: str

@@ -35,6 +35,8 @@ CREATE TABLE attempts (
 ) STRICT;
 CREATE UNIQUE INDEX one_verdict_per_tree ON attempts(tree)
     WHERE status NOT IN ('duplicate', 'cancelled', 'sandbox_lost', 'evaluator_error');
+CREATE INDEX attempts_of_directive ON attempts(directive) WHERE directive IS NOT NULL;
+CREATE INDEX attempts_of_directives ON attempts(directive);
 CREATE TABLE directives (
     number INTEGER PRIMARY KEY,
     agent TEXT NOT NULL,
@@ -65,13 +67,32 @@ CREATE TABLE interventions (
     rule TEXT NOT NULL,
     reason TEXT NOT NULL,
     text TEXT NOT NULL,
-    delivered_at REAL
-) STRICT;
-CREATE TABLE fired (
-    agent TEXT NOT NULL,
-    rule TEXT NOT NULL,
+    action TEXT NOT NULL,
+    urgent INTEGER NOT NULL,
     evaluations INTEGER NOT NULL,
-    PRIMARY KEY (agent, rule)
+    firing INTEGER REFERENCES fired(id),
+    delivered_at REAL,
+    seen_at REAL
+) STRICT;
+CREATE INDEX waiting_interventions ON interventions(agent) WHERE seen_at IS NULL;
+CREATE TABLE fired (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    rule TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    key TEXT NOT NULL UNIQUE,
+    reason TEXT NOT NULL,
+    action TEXT NOT NULL,
+    targets TEXT NOT NULL,
+    evaluations INTEGER NOT NULL,
+    limits TEXT NOT NULL,
+    nth INTEGER NOT NULL,
+    best REAL,
+    team_evaluations INTEGER NOT NULL,
+    team_best REAL,
+    relay INTEGER NOT NULL,
+    outcome TEXT,
+    note TEXT
 ) STRICT;
 CREATE TABLE model_calls (
     id INTEGER PRIMARY KEY,
@@ -82,8 +103,12 @@ CREATE TABLE model_calls (
     completion_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
-    cost_usd REAL
+    cost_usd REAL,
+    estimated INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    latency_s REAL NOT NULL
 ) STRICT;
+CREATE INDEX calls_of_directive ON model_calls(directive) WHERE directive IS NOT NULL;
 CREATE TABLE memory_log (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,

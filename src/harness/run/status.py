@@ -308,10 +308,7 @@ class StatusReader:
         seen.event = last
 
     def _agents(self, db: sqlite3.Connection) -> tuple[AgentReport, ...]:
-        try:  # SHIM
-            team = {row["agent"]: row for row in db.execute("SELECT * FROM team")}
-        except sqlite3.OperationalError:
-            team = {}
+        team = {row["agent"]: row for row in db.execute("SELECT * FROM team")}
         directives = {
             row["agent"]: _directive(row)
             for row in db.execute("SELECT * FROM directives WHERE closed_at IS NULL")
@@ -361,7 +358,7 @@ def _directive(row: sqlite3.Row) -> OpenDirective:
         references=tuple(str(reference) for reference in json.loads(row["refs"])),
         reason=row["reason"],
         since=row["created_at"],
-        model=row["model"] if "model" in list(row.keys()) else None,  # SHIM
+        model=row["model"],
     )
 
 

@@ -67,7 +67,7 @@ class Submissions:
     async def try_out(self, argv: Sequence[str], timeout_s: float) -> ExecResult:
         """Run a command on the workspace's tree where candidates run."""
         core = self._core
-        await core.pauses.wait(self._agent)
+        await core.hold(self._agent)
         tree = await self._workspace.snapshot()
         job = EvaluationJob(
             attempt=AttemptId("try"),
@@ -85,7 +85,7 @@ class Submissions:
         earlier = self._core.store.attempts.effect(self._agent, key)
         if earlier is not None:
             return await self._answer(AttemptId(earlier), wait=wait)
-        await self._core.pauses.wait(self._agent)
+        await self._core.hold(self._agent)
         self._refuse_when_ending()
         self._core.say(self._agent, "working", "submitting")
         await self._core.budget.admit()

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 
 from harness.testing.endpoint import Behaviour, JsonObject, Reply, Request, text, tool_call
+from harness.testing.pipeline_behaviour import pipeline
 
 FACTORS = (1.2, 1.1, 1.05, 1.02, 1.01, 1.003, 0.99)
 """What `improver` multiplies by, in turn."""
@@ -74,5 +75,10 @@ def echo(request: Request) -> Reply:
     return text(json.dumps(request.messages[-1]) if request.messages else "")
 
 
-BEHAVIOURS: Mapping[str, Behaviour] = {"improver": improver, "idle": idle, "echo": echo}
+BEHAVIOURS: Mapping[str, Behaviour] = {
+    "improver": improver,
+    "pipeline": pipeline,
+    "idle": idle,
+    "echo": echo,
+}
 """By the name that `python -m harness.testing.endpoint --behaviour` takes."""

@@ -9,10 +9,10 @@ Tests and trials of the `llm` agent go through the real client over real HTTP to
 """
 
 import argparse
-import base64
+import contextlib
 import hashlib
 import json
-import struct
+import socket
 import sys
 import threading
 import time
@@ -22,10 +22,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
+from harness.testing.embeddings import embedding as embedding
+from harness.testing.embeddings import embeddings
+from harness.testing.stream import events
+
 JsonObject = dict[str, Any]
 
 MODEL_NAME = "scripted"
-EMBEDDING_DIMENSIONS = 64
 _CHARACTERS_PER_TOKEN = 4
 
 
@@ -49,7 +52,8 @@ class Reply:
     """An answer. `body` is sent as JSON, `raw` instead of it as it is.
 
     `prompt_tokens` and `completion_tokens` are estimated (4 characters each) when None.
-    `delay_s` is waited first; `drop` closes the connection without an answer.
+    `delay_s` is waited first; `drop` closes the connection without an answer, `cut_after` in the
+    middle of a streamed one, after so many events.
     """
 
     status: int = 200
@@ -58,6 +62,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     delay_s: float = 0.0
     drop: bool = False
+    cut_after: int | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int = 0
@@ -137,17 +142,6 @@ def dropped() -> Reply:
     return Reply(drop=True)
 
 
-def embedding(content: str, dimensions: int = EMBEDDING_DIMENSIONS) -> list[float]:
-    """Unit vector of `content`: its words hashed into `dimensions`; equal texts, equal vectors."""
-    vector = [0.0] * dimensions
-    for word in content.lower().split() or [""]:
-        digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
-        number = int.from_bytes(digest, "big")
-        vector[number % dimensions] += 1.0 if number >> 63 else -1.0
-    norm = sum(value * value for value in vector) ** 0.5
-    return [value / norm for value in vector] if norm else [1.0] + [0.0] * (dimensions - 1)
-
-
 class _Script:
     """Plays replies in order, each once."""
 
@@ -188,11 +182,8 @@ class ScriptedEndpoint:
         self._key = key
         self._model = model
         self._lock = threading.Lock()
-        self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", port), self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
+        self._alive = False
 
     @property
     def url(self) -> str:
@@ -205,14 +196,24 @@ class ScriptedEndpoint:
         return [request for request in self.requests if request.path.endswith("/chat/completions")]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._alive = True
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.kill()
+
+    def kill(self) -> None:
+        """Stop as a crash does: connections break, nothing listens until `restart`."""
+        if self._alive:
+            self._alive = False
+            self._server.stop()
+
+    def restart(self) -> None:
+        """Listen on the same port again; behaviour and requests are kept."""
+        self._server = _Server(self._server.server_address[:2], self)
+        self._alive = True
+        self._server.start()
 
     def answer(self, path: str, headers: Mapping[str, str], body: JsonObject) -> Reply:
         """The reply to one request; called by the server's threads."""
@@ -222,25 +223,19 @@ class ScriptedEndpoint:
             self.requests.append(request)
         return self._refuse(request) or self._route(request)
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, but no longer than the server lives."""
-        self._closing.wait(seconds)
-
     def _refuse(self, request: Request) -> Reply | None:
         if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
             return refusal(401, "Incorrect API key provided")
         wanted = request.body.get("model")
         if self._model is not None and wanted is not None and wanted != self._model:
             return refusal(404, f"The model {wanted!r} does not exist")
-        if request.body.get("stream"):
-            return refusal(400, "this endpoint does not stream")
         return None
 
     def _route(self, request: Request) -> Reply:
         if request.path == "/v1/chat/completions":
             return _finish(self._behaviour(request), request)
         if request.path == "/v1/embeddings":
-            return _embeddings(request)
+            return Reply(body=embeddings(request.body, MODEL_NAME))
         if request.path == "/v1/models":
             models = [{"id": self._model or MODEL_NAME, "object": "model", "owned_by": "harness"}]
             return Reply(body={"object": "list", "data": models})
@@ -273,30 +268,45 @@ def _finish(reply: Reply, request: Request) -> Reply:
     return replace(reply, body={**head, **body, "usage": usage})
 
 
-def _embeddings(request: Request) -> Reply:
-    given = request.body.get("input", [])
-    texts = [given] if isinstance(given, str) else [str(item) for item in given]
-    dimensions = int(request.body.get("dimensions", EMBEDDING_DIMENSIONS))
-    data: list[JsonObject] = []
-    for index, content in enumerate(texts):
-        vector: list[float] | str = embedding(content, dimensions)
-        if request.body.get("encoding_format") == "base64":
-            vector = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode("ascii")
-        data.append({"object": "embedding", "index": index, "embedding": vector})
-    tokens = sum(len(content) for content in texts) // _CHARACTERS_PER_TOKEN
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    model = request.body.get("model", MODEL_NAME)
-    return Reply(body={"object": "list", "data": data, "model": model, "usage": usage})
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], endpoint: ScriptedEndpoint) -> None:
+    def __init__(self, address: Any, endpoint: ScriptedEndpoint) -> None:
         self.endpoint = endpoint
+        self.closing = threading.Event()
+        self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break what is connected, too."""
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):  # its client has gone by itself
+                connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that give up are expected; everything else is worth a traceback."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -318,14 +328,33 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, body: JsonObject) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        endpoint = cast(_Server, self.server).endpoint
-        reply = endpoint.answer(urlsplit(self.path).path, headers, body)
+        server = cast(_Server, self.server)
+        reply = server.endpoint.answer(urlsplit(self.path).path, headers, body)
         if reply.delay_s:
-            endpoint.wait(reply.delay_s)
-        if reply.drop:
+            server.closing.wait(reply.delay_s)
+        if reply.drop or server.closing.is_set():
             self.close_connection = True
-            return
-        self._send(reply)
+        elif body.get("stream") and reply.status == 200 and reply.raw is None:
+            self._stream(reply, body)
+        else:
+            self._send(reply)
+
+    def _stream(self, reply: Reply, body: JsonObject) -> None:
+        wanted = cast(JsonObject, body.get("stream_options") or {})
+        pieces = events(reply.body, include_usage=bool(wanted.get("include_usage")))
+        try:
+            self.send_response(reply.status)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for number, piece in enumerate(pieces):
+                if number == reply.cut_after:
+                    self.close_connection = True
+                    return
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+        except ConnectionError:
+            self.close_connection = True  # the client gave up waiting
 
     def _send(self, reply: Reply) -> None:
         data = reply.raw if reply.raw is not None else json.dumps(reply.body).encode("utf-8")

@@ -57,34 +57,34 @@ def attempt_of(entry: Mapping[str, Any]) -> tuple[Attempt, Verdict]:
     return attempt, verdict
 
 
-def views(
-    graph: AttemptGraph, agent: AgentId, fired: Mapping[str, int]
-) -> tuple[AgentView, TeamView]:
+def views(graph: AttemptGraph, agent: AgentId) -> TeamView:
     """What heartbeat rules see of an agent that is alone in its team."""
     own = [a for a in graph if a.agent == agent and a.status is not Status.DUPLICATE]
-    best: float | None = None
+    best: Attempt | None = None
     since = 0
     for attempt in own:
         score = attempt.score
-        if score is not None and (best is None or better(graph.direction, score, best)):
-            best, since = score, 0
+        before = best.score if best is not None else None
+        if score is not None and (before is None or better(graph.direction, score, before)):
+            best, since = attempt, 0
         else:
             since += 1
     view = AgentView(
         agent=agent,
         evaluations=len(own),
         since_improvement=since,
-        best_score=best,
+        best_score=best.score if best else None,
+        best_attempt=best.id if best else None,
         last_score=own[-1].score if own else None,
         last_title=own[-1].title if own else "",
-        last_fired=dict(fired),
     )
     top = graph.best
-    team = TeamView(
-        evaluations=len(graph),
+    return TeamView(
+        evaluations=len(own),
         best_score=top.score if top else None,
         best_attempt=top.id if top else None,
         best_agent=top.agent if top else None,
         agents=(view,),
+        since_improvement=since,
+        minimize=graph.direction == "minimize",
     )
-    return view, team

@@ -23,7 +23,7 @@ from harness.agents.base import (
     Usage,
 )
 from harness.agents.endpoints import EndpointPool
-from harness.agents.heartbeats.base import HeartbeatRule, Intervention
+from harness.agents.heartbeats.base import HeartbeatRule, Intervention, Mark
 from harness.agents.heartbeats.rules import evaluate_rules
 from harness.attempt import Operator, Status, Verdict
 from harness.clock import SystemClock
@@ -130,7 +130,7 @@ class LocalContext:
         self._directives = 0
         self._submitted: dict[str, Submitted] = {}
         self._notes: dict[str, MemoryRecord] = {}
-        self._fired: dict[str, int] = {}
+        self._fired: dict[tuple[str, str], Mark] = {}
         self._duplicates = 0
 
     @property
@@ -333,7 +333,9 @@ class LocalContext:
                 data={"files": entry["files"]} if kind == "skill" else {},
             )
         elif kind == "fired":
-            self._fired[entry["rule"]] = entry["evaluations"]
+            self._fired[entry["rule"], entry["subject"]] = Mark(
+                entry["evaluations"], entry["at"], entry["limits"], entry["fired"]
+            )
         elif kind == "over":
             self._current = None
 
@@ -392,9 +394,11 @@ class LocalContext:
 
     def _beat(self) -> None:
         """Let the rules look at the agent, as a run does after each verdict."""
-        view, team = views(self.graph, self.agent, self._fired)
-        for intervention in evaluate_rules(self._rules, view, team):
-            entry = {"kind": "fired", "rule": intervention.rule, "evaluations": view.evaluations}
+        team = views(self.graph, self.agent)
+        for firing in evaluate_rules(self._rules, team, self._fired, self._clock.now()).firings:
+            mark = asdict(firing.mark)
+            entry = {"kind": "fired", "rule": firing.rule.name, "subject": firing.subject, **mark}
             self._append(entry)
             self._replay(entry)
-            self.intervene(intervention)
+            for intervention in firing.interventions:
+                self.intervene(intervention)

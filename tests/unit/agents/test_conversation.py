@@ -12,7 +12,8 @@ from harness.agents.conversation import (
     TRIMMED_CHARACTERS,
     Message,
     Operation,
-    compact,
+    decided,
+    fold,
     noted,
     reduce,
     sendable,
@@ -95,6 +96,10 @@ def conversation(directives: list[list[list[str]]]) -> list[Message]:
     return made
 
 
+def compact(messages: list[Message], budget: int, summary: Message) -> list[Operation]:
+    return fold(messages, budget, summary=size([summary])).operations(summary)
+
+
 @settings(deadline=None)
 @given(conversations, st.integers(200, 3000))
 def test_compaction_bounds_the_size_and_keeps_the_conversation_valid(
@@ -128,8 +133,13 @@ def test_compaction_bounds_the_size_and_keeps_the_conversation_valid(
     assert [text[:TRIMMED_CHARACTERS] for text in left] == [
         text[:TRIMMED_CHARACTERS] for text in contents
     ]
-    if len(directives) > 1:
-        assert new[0] == summary
+    removed = fold(old, budget, summary=size([summary])).removed
+    assert (new[0] == summary) == bool(removed)
+    # Everything is there or was handed to the summary, in order; only outputs are cut.
+    survived = [m for m in new if m != summary]
+    assert len(removed) + len(survived) == len(old)
+    rest = iter(old)
+    assert all(message in rest for message in removed)
     # What is left over the budget cannot be removed.
     if size(new) > budget:
         answers = sum(m["role"] == "assistant" for m in new)
@@ -155,7 +165,7 @@ def test_compacting_twice_keeps_the_titles_of_notes() -> None:
         tool("d", "error"),
         user("# Directive 2", "directive"),
     ]
-    assert noted(old) == ["a finding", "untitled"]
+    assert noted(old) == ["a finding: x", "untitled"]
     summary: Message = {**user("s", "summary"), "notes": noted(old)}
     once = reduce(old, [compact(old, 1, summary)])
     assert noted(once) == noted(old)
@@ -187,3 +197,35 @@ def test_what_is_sent_has_no_marks_and_alternates() -> None:
         {"role": "user", "content": "one\n\ntwo"},
         {"role": "assistant", "content": "x"},
     ]
+
+
+def test_everything_but_the_directive_and_what_is_not_read_yet_can_go() -> None:
+    old = [
+        user("# Directive 1", "directive"),
+        *turn(0, ["a"]),
+        user("# Directive 2", "directive"),
+        *turn(1, ["b"]),
+        *turn(2, ["c"]),
+        user("start anew", "heartbeat"),
+    ]
+    summary = user("s", "summary")
+    planned = fold(old, 10**6, everything=True)
+    assert reduce(old, [planned.operations(summary)]) == [summary, old[3], old[-1]]
+    assert planned.removed == [*old[:3], *old[4:-1]]
+
+
+def test_reasons_for_submissions_are_kept() -> None:
+    submit = call("s", "submit", json.dumps({"title": "larger steps"}))
+    old: list[Message] = [
+        user("# Directive 1", "directive"),
+        {"role": "assistant", "content": "The steps are too small.", "tool_calls": [call("b")]},
+        tool("b", "ok"),
+        {"role": "assistant", "content": None, "tool_calls": [submit]},
+        tool("s", "Attempt 1: scored."),
+        {"role": "assistant", "content": None, "tool_calls": [submit]},
+        tool("s", "Attempt 2: scored."),
+        user("# Directive 2", "directive"),
+    ]
+    assert decided(old) == ["larger steps: The steps are too small.", "larger steps"]
+    summary: Message = {**user("s", "summary"), "decisions": decided(old)}
+    assert decided(reduce(old, [fold(old, 1).operations(summary)])) == decided(old)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.agents.edit import EditError, replace_once
+from harness.agents.edit import Block, EditError, apply_blocks, parse_blocks, replace_once
 
 SOURCE = """\
 def one():
@@ -155,3 +155,151 @@ def test_a_shifted_block_is_found_and_put_back_with_its_shift(
     new = [line.replace("a", "A") + "!" for line in block]
     edited = replace_once(text, "\n".join(block) + "\n", "\n".join(new) + "\n")
     assert edited.text == "".join(" " * 4 * shift + line + "\n" for line in new)
+
+
+# Blocks
+
+ONE = "<<<<<<< SEARCH\n    return 2\n=======\n    return 3\n>>>>>>> REPLACE\n"
+DELETE = "<<<<<<< SEARCH\n        return 1\n=======\n>>>>>>> REPLACE\n"
+
+
+def test_blocks_are_found_between_other_text() -> None:
+    answer = f"I change it.\n```\n{DELETE}```\nand\n=======\n{ONE}done"
+    assert parse_blocks(answer) == [
+        Block("        return 1\n", "", lines=True),
+        Block("    return 2\n", "    return 3\n", lines=True),
+    ]
+    assert parse_blocks("nothing here") == []
+    assert parse_blocks("<<<<<<< SEARCH a/b.py\nx\n=======\ny\n>>>>>>> REPLACE") == [
+        Block("x\n", "y\n", lines=True, path="a/b.py")
+    ]
+
+
+def test_a_deletion_followed_by_another_block() -> None:
+    edited = apply_blocks(SOURCE, parse_blocks(DELETE + ONE))
+    assert edited.exact
+    assert edited.text == SOURCE.replace("        return 1\n", "").replace("2", "3")
+
+
+def test_longer_markers_hold_a_line_of_seven() -> None:
+    text = "<<<<<<<< SEARCH\nTitle\n=======\n========\nOther\n=======\n>>>>>>>> REPLACE"
+    edited = apply_blocks("Title\n=======\n\ntext\n", parse_blocks(text))
+    assert edited.text == "Other\n=======\n\ntext\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<<<<<<< SEARCH\na\n", "not closed"),
+        ("<<<<<<< SEARCH\na\n=======\nb\n", "not closed"),
+        ("<<<<<<< SEARCH\na\n>>>>>>> REPLACE\n", "has no `=======`"),
+        ("a\n=======\nb\n>>>>>>> REPLACE\n", "was not opened"),
+        ("<<<<<<< SEARCH\na\n=======\nb\n=======\nc\n>>>>>>> REPLACE\n", "8 signs"),
+        ("<<<<<<< SEARCH\na\n<<<<<<< SEARCH\nb\n=======\nc\n>>>>>>> REPLACE\n", "inside"),
+    ],
+)
+def test_a_malformed_block_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(EditError, match=message):
+        parse_blocks(text)
+
+
+def test_lines_of_a_block_are_whole_lines() -> None:
+    block = Block("return 2\n", "x = 2\nreturn x\n", lines=True)
+    edited = apply_blocks("def f():\n    return 2\n", [block])
+    assert edited.text == "def f():\n    x = 2\n    return x\n"
+    with pytest.raises(EditError, match="matches nothing"):
+        apply_blocks("ab\n", [Block("b\n", "c\n", lines=True)])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (
+            [Block("return 2", "x"), Block("return 9", "y")],
+            "block 2 of 2: `search` matches nothing",
+        ),
+        ([Block("return 2", "x"), Block("return ", "y")], r"block 2 of 2: .* 2 times"),
+        ([Block("two()", "x"), Block("def two", "y"), Block("def two():", "z")], "same text"),
+        ([Block("return 2", ">>>>>>> REPLACE")], "conflict marker"),
+        ([Block("", "x")], "to insert"),
+        ([], "there is no block"),
+    ],
+)
+def test_one_wrong_block_is_enough_to_apply_none(blocks: list[Block], message: str) -> None:
+    with pytest.raises(EditError, match=message):
+        apply_blocks(SOURCE, blocks)
+
+
+def test_ambiguous_places_are_shown() -> None:
+    with pytest.raises(EditError) as raised:
+        replace_once(SOURCE, "return ", "yield ")
+    assert "    3\t        return 1" in str(raised.value)
+    assert "    7\t    return 2" in str(raised.value)
+
+
+def test_a_block_that_searches_for_nothing_fills_an_empty_text() -> None:
+    assert apply_blocks("", parse_blocks("<<<<<<< SEARCH\n=======\na\n>>>>>>> REPLACE")) == (
+        replace_once("", "", "a\n")
+    )
+
+
+def test_blank_lines_can_be_put_in_and_taken_out() -> None:
+    assert replace_once("a \nb\n", "a\nb\n", "a\n\nb\n\n").text == "a\n\nb\n\n"
+    edited = apply_blocks("a\n\nb\n", [Block("a\n\n", "a\n", lines=True)])
+    assert edited.text == "a\nb\n"
+
+
+words = st.text("abc =", max_size=5)
+plain = st.lists(words, min_size=1, max_size=12)
+
+
+@given(plain, st.data())
+def test_blocks_made_from_a_difference_give_the_new_text_and_back(
+    old: list[str], data: st.DataObject
+) -> None:
+    """Every line is made unique by its number, then some are changed, dropped or added to."""
+    numbered = [f"{index}{line}" for index, line in enumerate(old)]
+    chosen = data.draw(st.sets(st.integers(0, len(old) - 1), min_size=1))
+    new: list[str] = []
+    there: list[Block] = []
+    back: list[Block] = []
+    for index, line in enumerate(numbered):
+        if index not in chosen:
+            new.append(line)
+            continue
+        put = [
+            f"{index}.{n}{word}" for n, word in enumerate(data.draw(st.lists(words, max_size=3)))
+        ]
+        new += put
+        there.append(Block(f"{line}\n", "".join(f"{each}\n" for each in put), lines=True))
+        if put:
+            back.append(Block("".join(f"{each}\n" for each in put), f"{line}\n", lines=True))
+    text, changed = ("".join(f"{line}\n" for line in each) for each in (numbered, new))
+    written = "".join(
+        f"<<<<<<< SEARCH\n{block.search}=======\n{block.replace}>>>>>>> REPLACE\n"
+        for block in there
+    )
+    assert parse_blocks(written) == there
+    shuffled = data.draw(st.permutations(there))
+    assert apply_blocks(text, shuffled).text == changed
+    if len(back) == len(there):
+        assert apply_blocks(changed, back).text == text
+
+
+pieces = st.sampled_from(
+    ["<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE", "a", "  a", "b ", "", "a\tb", "<<<<<<< HEAD"]
+)
+
+
+@given(st.lists(st.sampled_from(["a", "  a", "b", "", "a\tb"]), max_size=8), st.lists(pieces))
+def test_whatever_is_written_no_marker_gets_into_the_text(
+    old: list[str], answer: list[str]
+) -> None:
+    text = "\n".join(old)
+    try:
+        edited = apply_blocks(text, parse_blocks("\n".join(answer)))
+    except EditError:
+        return
+    assert not any(
+        line.startswith(("<<<<<<<", "=======", ">>>>>>>")) for line in edited.text.split("\n")
+    )

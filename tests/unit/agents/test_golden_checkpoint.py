@@ -20,7 +20,8 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, StateGraph
 
 from harness.agents.base import AgentConfig, ModelConfig
-from harness.agents.llm import LlmAgent, State
+from harness.agents.llm import LlmAgent
+from harness.agents.llm.state import State
 from harness.attempt import Operator
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider

@@ -439,3 +439,29 @@ def test_what_is_returned_has_been_synced(
             assert folder in log[named:]
         else:
             assert folder in log
+
+
+@settings(max_examples=10)
+@given(TREES, TREES)
+def test_changed_is_what_a_comparison_of_all_files_finds(
+    shared: Repository, old: dict[str, TreeFile], new: dict[str, TreeFile]
+) -> None:
+    trees = [shared.write_tree(files) for files in (old, new)]
+    contents = [{path: file.data for path, file in files.items()} for files in (old, new)]
+    differing = {
+        path
+        for path in contents[0].keys() | contents[1].keys()
+        if contents[0].get(path) != contents[1].get(path)
+    }
+    found = shared.changed(*trees, max_files=1000)
+    assert found == tuple(
+        {path: data for path, data in content.items() if path in differing} for content in contents
+    )
+
+
+def test_changed_reads_only_the_beginnings_of_some_files(repository: Repository) -> None:
+    files = {f"{number}.bin": TreeFile(os.urandom(5000)) for number in range(4)}
+    trees = (repository.write_tree({}), repository.write_tree(files))
+    before, after = repository.changed(*trees, max_files=3, max_bytes=3000)
+    assert before == {}
+    assert after == {f"{number}.bin": files[f"{number}.bin"].data[:3000] for number in range(3)}

@@ -1,0 +1,1 @@
+"""The `pipeline` agent: plan, code, review, check, submit, analyse; no tool calling needed."""

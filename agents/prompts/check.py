@@ -1,0 +1,114 @@
+"""A user's own templates are rendered with samples before a run starts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.agents.base import TaskView
+from harness.agents.prompts.templates import (
+    SUFFIX,
+    TEMPLATE_ERRORS,
+    broken,
+    environment,
+    own_templates,
+)
+from harness.attempt import Operator
+
+Values = Mapping[str, Any]
+
+
+def check_prompts(folders: Sequence[Path]) -> None:
+    """Render every template in `folders` with samples.
+
+    Those of other parts (`heartbeat_*`, `pipeline_*`) are compiled only: who uses them knows what
+    they are given.
+
+    Raises:
+        ConfigurationError: A folder or a template that cannot be used; names it.
+    """
+    own = {
+        name: path for folder in reversed(folders) for name, path in own_templates(folder).items()
+    }
+    templates = environment(tuple(folders))
+    # All of ours, not only the overridden ones: a template may include another.
+    for name in [*own, *_samples()]:
+        path = own.get(name)
+        try:
+            template = templates.get_template(name + SUFFIX)
+            for values in _samples().get(name, ()):
+                template.render(**values)
+        except TEMPLATE_ERRORS as error:
+            culprit = path or _included(own, error) or Path(name + SUFFIX)
+            raise broken(culprit, error) from error
+
+
+def _included(own: Mapping[str, Path], error: Exception) -> Path | None:
+    """The overriding template that an including one failed over, if the error names it."""
+    name = str(getattr(error, "name", None) or "").removesuffix(SUFFIX)
+    return own.get(name, next(iter(own.values()), None))
+
+
+def _samples() -> dict[str, list[Values]]:
+    informed = TaskView(
+        name="task",
+        description="Make it better.",
+        direction="maximize",
+        baseline=1.0,
+        best_known=2.0,
+        produce=("python", "solve.py"),
+        outputs=("out.json",),
+        timeout_s=60.0,
+        submission=("**",),
+        knowledge="/knowledge",
+    )
+    tasks = [informed, replace(informed, baseline=None, best_known=None, knowledge=None)]
+    systems = [
+        {"agent": "agent-1", "task": task, "workdir": "/work", "command_timeout_s": 60.0}
+        for task in tasks
+    ]
+    filled: dict[str, Any] = {
+        "number": 1,
+        "reason": "a reason",
+        "base": {"id": "1", "summary": "a summary", "feedback": "feedback"},
+        "references": [{"id": "2", "summary": "a summary"}],
+        "recalled": "records",
+        "scale": "higher is better",
+        "standing": "1 attempt",
+        "role": "a role",
+        "focus": "a focus",
+        "team": "a team",
+        "budget": "5 evaluations",
+        "max_turns": 40,
+        "turns": 10,
+        "knowledge": "/knowledge",
+    }
+    blank = filled | {
+        "base": {"id": "1", "summary": "a summary", "feedback": ""},
+        "references": [],
+        "knowledge": None,
+        **dict.fromkeys(("recalled", "role", "focus", "team", "budget"), ""),
+    }
+    summary: dict[str, Any] = {
+        "own": True,
+        "words": "words",
+        "attempts": ["attempt 1"],
+        "earlier": ["attempt 0"],
+        "notes": ["a note"],
+        "decisions": ["a decision"],
+        "standing": "1 attempt",
+    }
+    bare = summary | {"own": False, "words": ""}
+    bare |= {key: [] for key in ("attempts", "earlier", "notes", "decisions")}
+    directives = [
+        each | {"operator": operator.value} for each in (filled, blank) for operator in Operator
+    ]
+    return {
+        "system": list(systems),
+        "directive": list(directives),
+        "research": [filled, blank],
+        **{f"operator_{operator.value}": list(directives) for operator in Operator},
+        "compaction_system": [{"agent": "agent-1", "task": task} for task in tasks],
+        "compaction": [{"turns": "turns", "standing": "1 attempt"}],
+        "summary": [summary, summary | {"own": False}, bare],
+    }

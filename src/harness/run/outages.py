@@ -1,0 +1,46 @@
+"""What the run says of its model endpoints: outages, and what was learnt of models."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.agents.endpoints import EndpointPool, Outage
+from harness.clock import Clock
+from harness.events import EventKind
+from harness.run import rows
+from harness.run.store import Store
+
+LEARNED = "models"
+"""Entry of the meta data with what was learnt of each model, by address and name."""
+
+
+def open_endpoints(store: Store, clock: Clock) -> EndpointPool:
+    """The run's endpoints; outages and findings are journalled, findings outlive the session."""
+    known: dict[tuple[str, str], Mapping[str, Any]] = {
+        (url, model): document
+        for url, model, document in json.loads(store.meta().get(LEARNED, "[]"))
+    }
+
+    def changed(outage: Outage, over: bool) -> None:
+        seconds = clock.now() - outage.since
+        text = (
+            f"the endpoint {outage.url} answers again after {seconds:.0f} s"
+            if over
+            else f"agents wait for the endpoint {outage.url}: {outage.reason}"
+        )
+        store.event(EventKind.ENDPOINT, url=outage.url, over=over, text=text)
+
+    def learned(url: str, model: str, document: Mapping[str, Any], why: str) -> None:
+        known[url, model] = document
+        saved = [[*key, dict(value)] for key, value in known.items()]
+        store.set_meta(LEARNED, rows.dump(saved))
+        text = f"model {model}: {', '.join(f'{k} {v}' for k, v in document.items())} ({why})"
+        store.event(EventKind.ENDPOINT, url=url, model=model, traits=dict(document), text=text)
+
+    return EndpointPool(
+        clock=clock,
+        on_change=changed,
+        on_learned=learned,
+        known=known,
+        answered=store.accounts.usage().completion_tokens > 0,
+    )
