@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from harness.agents.base import AgentContext
 from harness.agents.heartbeats.base import Intervention
 from harness.agents.text import clip, fence
 from harness.agents.tools import TOOLS, Tool, ToolCall, run_tool
+from harness.agents.tools.bench import Bench
 from harness.errors import BudgetExhaustedError, HarnessError, InfrastructureError
 
 OWN = frozenset({"bash", "jobs", "read", "write", "edit"})
@@ -61,6 +63,8 @@ class ToolDesk:
         self._calls: dict[str, asyncio.Task[Answer]] = {}
         self._turns = asyncio.Semaphore(_MAX_CALLS)
         self._late: list[str] = []
+        self._bench = Bench()
+        self._number = 0
 
     def begin(self, directive: int, nonce: str) -> Sitting:
         """From now on calls belong to this command run."""
@@ -128,8 +132,10 @@ class ToolDesk:
         written = json.dumps(dict(arguments))
         if name in OWN or len(written) > _MAX_ARGUMENTS:
             return Answer(f"Error: there is no tool `{name[:80]}` with such arguments", error=True)
+        began = time.monotonic()
         sitting.calls += 1
-        made = ToolCall(self._context, key)
+        self._number += 1
+        made = ToolCall(self._context, key, self._number, self._bench)
         async with self._turns:
             text = await self._guarded(sitting, made, name, written)
         sitting.submitted = sitting.submitted or made.submitted
@@ -138,6 +144,8 @@ class ToolDesk:
                 "type": "tool",
                 "name": name,
                 "arguments": clip(written, _LOGGED_CHARACTERS),
+                "key": key,
+                "duration_s": time.monotonic() - began,
                 "message": {"role": "tool", "tool_call_id": key, "content": text},
             }
         )
@@ -171,7 +179,7 @@ class ToolDesk:
         late, self._late = self._late, []
         parts += [f"An earlier call has been answered:\n{fence(each, 'answer')}" for each in late]
         for intervention in self._context.interventions():
-            if intervention.action == "prompt" and not intervention.urgent:
+            if intervention.action not in ("pivot", "restart") and not intervention.urgent:
                 parts.append(told(self._context, intervention))
             else:
                 sitting.carried.append(intervention)

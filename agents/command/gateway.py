@@ -4,10 +4,12 @@ Each call is reserved in the budget before it is sent and settled by what the en
 """
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx2
 from starlette.requests import Request
@@ -15,9 +17,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from harness.agents.addresses import Endpoint, resolve_endpoint
+from harness.agents.answers import estimate_tokens
 from harness.agents.base import AgentContext, ModelCall, ModelConfig, Usage
 from harness.agents.command.translate import as_events, to_chat, to_message
 from harness.agents.command.wire import (
+    LIMITS,
     Events,
     Format,
     JsonObject,
@@ -27,7 +32,6 @@ from harness.agents.command.wire import (
     refusal,
     remote_attachment,
 )
-from harness.agents.model import Endpoint, estimate_tokens, resolve_endpoint
 from harness.agents.pricing import price_of, with_cost
 from harness.errors import BudgetExhaustedError, ConfigurationError
 
@@ -75,7 +79,7 @@ class Gateway:
         ]
 
     async def _models(self, request: Request) -> Response:
-        names = dict.fromkeys(model.name for model in self._configured() if model.name)
+        names = [self._context.model.name] if self._context.model.name else []
         models = [
             {
                 "id": name,
@@ -94,9 +98,6 @@ class Gateway:
             return JSONResponse({**models[0], "id": wanted}) if models else _missing(request)
         return JSONResponse({"object": "list", "data": models, "has_more": False})
 
-    def _configured(self) -> tuple[ModelConfig, ...]:
-        return (self._context.model, *self._context.config.choices)
-
     async def _count_tokens(self, request: Request) -> Response:
         body = await _body(request)
         if isinstance(body, Response):
@@ -109,9 +110,8 @@ class Gateway:
             return body
         if remote_attachment(body):
             return refusal(request.url.path, 400, "attachments by address cannot be fetched here")
-        wanted = body.get("model")
-        model = next((each for each in self._configured() if each.name == wanted), None)
-        model = model or self._context.model
+        # Whatever the CLI asks for: which model it is, is the run's decision.
+        model = self._context.model
         try:
             endpoint = resolve_endpoint(model)
         except ConfigurationError as error:
@@ -123,6 +123,13 @@ class Gateway:
 
     def exhausted(self, error: BudgetExhaustedError) -> None:
         self._exhausted(error)
+
+
+def speaks_anthropic(model: ModelConfig, url: str) -> bool:
+    """Whether an endpoint takes `/v1/messages`."""
+    if model.api != "auto":
+        return model.api == "anthropic"
+    return (urlsplit(url).hostname or "").endswith("anthropic.com")
 
 
 def _missing(request: Request) -> Response:
@@ -164,7 +171,7 @@ class _Call:
         self._model = model
         self._endpoint = endpoint
         self._asked = format_of(self._path)
-        self._anthropic = model.resolved_api == "anthropic"
+        self._anthropic = speaks_anthropic(model, endpoint.url)
         self._translated = self._asked == "messages" and not self._anthropic
         self._form: Format = "chat" if self._translated else self._asked
         self._meter = Meter(self._form)
@@ -172,15 +179,21 @@ class _Call:
         self._body: JsonObject = {}
         self._worst = Usage()
         self._call: ModelCall | None = None
+        self._began = time.monotonic()
 
     async def run(self) -> Response:
         given = to_chat(self._given) if self._translated else self._given
         body, limit = bounded(given, self._form, self._model.max_output_tokens)
-        self._body = {**body, **self._model.extra_body, "model": self._model.name}
+        extra = {k: v for k, v in self._model.extra_body.items() if k not in LIMITS[self._form]}
+        self._body = {**body, **extra, "model": self._model.name}
         if self._streams and self._form == "chat":
             options = cast(JsonObject, self._given.get("stream_options") or {})
             self._body["stream_options"] = {**options, "include_usage": True}
-        worst = Usage(prompt_tokens=estimate_tokens(self._body), completion_tokens=limit)
+        worst = Usage(
+            prompt_tokens=estimate_tokens(self._body),
+            completion_tokens=limit,
+            model=str(self._model.name),
+        )
         self._worst = with_cost(worst, self._price)
         self._context.say(f"calling {self._model.name}")
         stack = AsyncExitStack()
@@ -269,9 +282,9 @@ class _Call:
     def _refused(self, status: int, data: bytes, passed: dict[str, str]) -> Response:
         """The endpoint's error, without what it may repeat of the key."""
         text = self._scrub(data[:4000].decode("utf-8", "replace"))
-        self._context.log(
-            {"type": "model_error", "model": self._model.name, "status": status, "text": text[:500]}
-        )
+        notice = f"the model endpoint answered {status}: {text[:500]}"
+        message = {"role": "user", "content": notice, "harness": "notice"}
+        self._context.log({"type": "user", "message": message})
         if self._translated:
             response = refusal(self._path, status, text)
             response.headers.update(passed)
@@ -284,9 +297,14 @@ class _Call:
     def settle(self, wrong: str, size: int) -> None:
         """Charge what was used; an estimate where the endpoint did not say."""
         used = self._meter.usage()
+        seen = max(self._meter.characters, size if wrong else 0) // _CHARACTERS_PER_TOKEN
         if used is None:
-            completion = max(self._meter.characters, size if wrong else 0) // _CHARACTERS_PER_TOKEN
-            used = Usage(self._worst.prompt_tokens, completion)
+            used = Usage(self._worst.prompt_tokens, seen, estimated=True)
+        elif wrong:  # the count comes with the end
+            tokens = max(used.completion_tokens, seen)
+            used = replace(used, completion_tokens=tokens, estimated=True)
+        latency_s = time.monotonic() - self._began
+        used = replace(used, model=str(self._model.name), latency_s=latency_s)
         usage = with_cost(used, self._price)
         call, self._call = self._call, None
         if call is None:
@@ -304,6 +322,8 @@ class _Call:
             "model": self._model.name,
             "usage": asdict(usage),
             "finish_reason": wrong or "stop",
+            "turn": self._gateway.calls,
+            "duration_s": latency_s,
         }
         self._context.log(turn)
 
@@ -322,12 +342,13 @@ class _Call:
         try:
             async for block in answer.aiter_bytes():
                 size += len(block)
-                if size > MAX_ANSWER_BYTES:
-                    raise OverflowError("the answer is too long")
                 for event in events.feed(block):
                     yield event
+                if size > MAX_ANSWER_BYTES:
+                    break
+            else:
+                wrong = ""
             yield events.rest()
-            wrong = ""
         except (httpx2.HTTPError, OverflowError) as error:
             message = f"the answer was cut off: {type(error).__name__}"
             yield _error_event(self._path, message)

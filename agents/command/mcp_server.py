@@ -16,7 +16,7 @@ from mcp.shared.message import SessionMessage
 from starlette.requests import Request
 
 from harness.agents.command.desk import ToolDesk
-from harness.version import VERSION
+from harness.version import package_version
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _MAX_SESSIONS = 64
@@ -27,8 +27,8 @@ _INSTRUCTIONS = (
 )
 
 
-def make_server(desk: ToolDesk, connection: str) -> Server[dict[str, Any]]:
-    """An MCP server over the desk's tools; `connection` tells apart equal request ids."""
+def make_server(desk: ToolDesk, connection: str = "") -> Server[dict[str, Any]]:
+    """An MCP server over the desk's tools; `connection` is what its request ids are unique in."""
 
     async def list_tools(_: Any, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(
@@ -45,7 +45,8 @@ def make_server(desk: ToolDesk, connection: str) -> Server[dict[str, Any]]:
     async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         session = connection
         if isinstance(context.request, Request):
-            session += context.request.headers.get(MCP_SESSION_ID_HEADER, "")
+            # Without a session, equal numbers of requests mean nothing: each is a call of its own.
+            session = context.request.headers.get(MCP_SESSION_ID_HEADER) or secrets.token_hex(8)
         answer = await desk.call(
             params.name, params.arguments or {}, f"{session}/{context.request_id!r}"
         )
@@ -54,7 +55,7 @@ def make_server(desk: ToolDesk, connection: str) -> Server[dict[str, Any]]:
 
     return Server(
         "harness",
-        version=VERSION,
+        version=package_version(),
         instructions=_INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
@@ -64,7 +65,7 @@ def make_server(desk: ToolDesk, connection: str) -> Server[dict[str, Any]]:
 def http_manager(desk: ToolDesk) -> StreamableHTTPSessionManager:
     """Streamable HTTP; its `run` must be entered once, `handle_request` is the ASGI side."""
     return StreamableHTTPSessionManager(
-        make_server(desk, "http"),
+        make_server(desk),
         json_response=False,
         # Whoever reaches it has the token; the name it is reached by is the relay's.
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),

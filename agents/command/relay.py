@@ -13,7 +13,7 @@ from harness.agents.command.inside.mux import BLOCK, Channel, Mux, ProtocolError
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import CommandStream, ExecEnd, ExecResult, Sandbox
 
-_PYTHON = "python3"
+PYTHON = "python3"
 _HELLO_TIMEOUT_S = 60.0
 _HEAD_BYTES, _TAIL_BYTES = 16_384, 131_072
 _BOOT = """
@@ -35,6 +35,8 @@ class Place:
     folder: str
     """Where the order's files are put: `bin` is on the command's PATH."""
     python: str
+    home: str
+    """What HOME is for the CLI: a folder of its own that outlives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Running:
                         mcp_port=int(ports["mcp"]),
                         folder=str(hello["folder"]),
                         python=str(hello["python"]),
+                        home=f"{hello['scratch']}/agent-home",
                     )
                 )
             elif "exit" in message and self._exit is None:
@@ -152,7 +155,7 @@ class Running:
         if self._moving.done():
             said = (await self._stream.result()).text().strip()[-500:]
             raise SandboxUnavailableError(
-                f"the relay does not start in the sandbox; it needs {_PYTHON} there: {said}"
+                f"the relay does not start in the sandbox; it needs {PYTHON} there: {said}"
             )
         raise SandboxUnavailableError("the relay did not start in the sandbox in time")
 
@@ -219,7 +222,7 @@ async def running(
     Raises:
         SandboxUnavailableError: When the sandbox failed.
     """
-    argv = [_PYTHON, "-I", "-c", _BOOT, *map(program, ("mux", "relay"))]
+    argv = [PYTHON, "-I", "-c", _BOOT, *map(program, ("mux", "relay"))]
     async with sandbox.stream(argv, timeout_s=timeout_s) as stream:
         process = Running(stream, sockets)
         try:
@@ -236,5 +239,5 @@ def program(name: str) -> str:
 
 def wrapper(place: Place, name: str) -> str:
     """A shell script that runs one of those programs, whatever PYTHONPATH says."""
-    path = shlex.quote(f"{place.folder}/lib/{name}.py")
-    return f'#!/bin/sh\nexec {shlex.quote(place.python)} -I {path} "$@"\n'
+    words = [place.python, "-I", f"{place.folder}/lib/{name}.py", f"{place.folder}/settings.json"]
+    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'

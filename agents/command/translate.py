@@ -197,4 +197,6 @@ def _object(value: object) -> JsonObject:
 
 
 def _objects(value: object) -> list[JsonObject]:
-    return [_object(each) for each in cast("list[Any]", value)] if isinstance(value, list) else []
+    return (
+        [_object(each) for each in cast("list[object]", value)] if isinstance(value, list) else []
+    )

@@ -15,7 +15,7 @@ Format = Literal["chat", "responses", "messages"]
 _KEPT_CHARACTERS = 8000
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 
-_LIMITS: Mapping[Format, tuple[str, ...]] = {
+LIMITS: Mapping[Format, tuple[str, ...]] = {
     "chat": ("max_completion_tokens", "max_tokens"),
     "responses": ("max_output_tokens",),
     "messages": ("max_tokens",),
@@ -53,11 +53,11 @@ def bounded(body: JsonObject, form: Format, most: int) -> tuple[JsonObject, int]
     """
     kept = {name: value for name, value in body.items() if name not in _DROPPED}
     if isinstance(tools := kept.get("tools"), list):
-        kept["tools"] = [tool for tool in cast("list[Any]", tools) if not _providers(tool)]
+        kept["tools"] = [tool for tool in cast("list[object]", tools) if not _providers(tool)]
         if not kept["tools"]:
             del kept["tools"]
             kept.pop("tool_choice", None)
-    names = _LIMITS[form]
+    names = LIMITS[form]
     given = [kept[name] for name in names if isinstance(kept.get(name), int)]
     limit = max(1, min([most, *given]))
     used = [name for name in names if name in kept] or [names[-1]]
@@ -81,7 +81,7 @@ def _providers(tool: object) -> bool:
 def remote_attachment(value: object) -> bool:
     """Whether the provider is asked to fetch something from an address."""
     if isinstance(value, list):
-        return any(map(remote_attachment, cast("list[Any]", value)))
+        return any(map(remote_attachment, cast("list[object]", value)))
     if not isinstance(value, dict):
         return False
     block = cast(JsonObject, value)
@@ -209,7 +209,9 @@ def _object(value: object) -> JsonObject:
 
 
 def _objects(value: object) -> list[JsonObject]:
-    return [_object(each) for each in cast("list[Any]", value)] if isinstance(value, list) else []
+    return (
+        [_object(each) for each in cast("list[object]", value)] if isinstance(value, list) else []
+    )
 
 
 class Events:

@@ -72,7 +72,8 @@ class Inside:
     async def run(self) -> None:
         running = asyncio.ensure_future(self.mux.run())
         ports = {service: await self.listen(service) for service in ("http", "mcp")}
-        self.mux.say({"hello": {"ports": ports, "folder": self.folder, "python": sys.executable}})
+        hello = {"ports": ports, "folder": self.folder, "python": sys.executable}
+        self.mux.say({"hello": {**hello, "scratch": tempfile.gettempdir()}})
         command = asyncio.ensure_future(self.command())
         await asyncio.wait([running, command], return_when=asyncio.FIRST_COMPLETED)
         if command.done():
