@@ -3,7 +3,9 @@
 Each call is reserved in the budget before it is sent and settled by what the endpoint says it used.
 """
 
+import functools
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -52,6 +54,12 @@ _PASSED_BACK = ("retry-after", "retry-after-ms", "request-id", "x-request-id")
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes a quarter of a second: once for all agents."""
+    return httpx2.create_ssl_context()
+
+
 class Gateway:
     """The models of one agent. Belongs to the event loop.
 
@@ -63,7 +71,7 @@ class Gateway:
     ) -> None:
         self._context = context
         self._exhausted = exhausted
-        self._client = httpx2.AsyncClient(follow_redirects=False)
+        self._client = httpx2.AsyncClient(follow_redirects=False, verify=_tls())
         self.calls = 0
 
     async def close(self) -> None:
