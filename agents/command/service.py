@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -72,7 +73,7 @@ async def serving(desk: ToolDesk, gateway: Gateway) -> AsyncGenerator[Service]:
     with tempfile.TemporaryDirectory(prefix="harness-service-") as folder:
         sockets = {name: Path(folder) / name for name in ("http", "mcp")}
         async with (
-            manager.run(),
+            _sessions(manager),
             _lines(desk, token, sockets["mcp"]),
             _http(_Guard(app, token), sockets["http"]),
         ):
@@ -112,6 +113,25 @@ class _Guard:
         if scope["path"] == "/mcp":
             scope = {**scope, "path": "/mcp/", "raw_path": b"/mcp/"}
         await self._app(scope, receive, send)
+
+
+@contextlib.asynccontextmanager
+async def _sessions(manager: StreamableHTTPSessionManager) -> AsyncGenerator[None]:
+    """Its task group lives in a task of its own, so that it wraps no error of the block."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        async with manager.run():
+            begun.set()
+            await ended.wait()
+
+    task = asyncio.create_task(run())
+    try:
+        await begun.wait()
+        yield
+    finally:
+        ended.set()
+        await asyncio.wait((task,))
 
 
 @contextlib.asynccontextmanager
