@@ -1,6 +1,6 @@
 """What can be configured of agents and their models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
@@ -76,10 +76,10 @@ class AgentConfig(BaseModel):
     """`offline`, `llm`, `pipeline`, `command`, `auto` (llm when a model is named, command when a
     command is), or `package.module:Class`."""
     model: ModelConfig = Field(default_factory=ModelConfig)
-    models: tuple[ModelConfig, ...] = ()
+    models: Sequence[ModelConfig] = ()
     """Several models: a bandit chooses one for each directive. What a model does not set is taken
     from `model`."""
-    command: str | tuple[str, ...] = ()
+    command: str | Sequence[str] = ()
     """Of the `command` agent: argv of an external coding agent, or the name of a preset."""
     max_turns: int = Field(default=40, ge=1)
     """Model calls per directive."""
@@ -95,7 +95,7 @@ class AgentConfig(BaseModel):
     """Before the first draft, read the task, its knowledge files and the memory; write notes."""
 
     @field_serializer("models")
-    def _only_what_was_said(self, models: tuple[ModelConfig, ...]) -> list[dict[str, Any]]:
+    def _only_what_was_said(self, models: Sequence[ModelConfig]) -> list[dict[str, Any]]:
         return [_said(model) for model in models]
 
     @property
@@ -126,16 +126,16 @@ class AgentGroup(BaseModel):
     """Overrides `agent.kind`."""
     model: ModelConfig | None = None
     """Overrides `agent.model` where it sets something."""
-    models: tuple[ModelConfig, ...] | None = None
+    models: Sequence[ModelConfig] | None = None
     """Overrides `agent.models`."""
-    command: str | tuple[str, ...] | None = None
+    command: str | Sequence[str] | None = None
     """Overrides `agent.command`."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Overrides any other key of `agent`."""
 
     @field_serializer("model", "models")
-    def _only_what_was_said(self, value: ModelConfig | tuple[ModelConfig, ...] | None) -> Any:
-        if isinstance(value, tuple):
+    def _only_what_was_said(self, value: ModelConfig | Sequence[ModelConfig] | None) -> Any:
+        if isinstance(value, Sequence):
             return [_said(model) for model in value]
         return None if value is None else _said(value)
 

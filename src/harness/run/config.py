@@ -7,7 +7,7 @@ are never part of it.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -91,12 +91,12 @@ class TeamConfig(BaseModel):
 
 def _number_or_groups(value: object) -> str:
     # In brackets: no part of a key's name (`key_name`).
-    return "<groups>" if isinstance(value, list | tuple) else "<number>"
+    return "<groups>" if isinstance(value, Sequence) and not isinstance(value, str) else "<number>"
 
 
 Agents = Annotated[
     Annotated[int, Field(ge=1, le=1024), Tag("<number>")]
-    | Annotated[tuple[AgentGroup, ...], Tag("<groups>")],
+    | Annotated[Sequence[AgentGroup], Tag("<groups>")],
     Discriminator(_number_or_groups),
 ]
 
@@ -129,7 +129,7 @@ class RunConfig(BaseModel):
         return self.evaluators.slots or os.cpu_count() or 1
 
     @property
-    def groups(self) -> tuple[AgentGroup, ...]:
+    def groups(self) -> Sequence[AgentGroup]:
         """The team as groups; a number of agents is one group."""
         return (AgentGroup(count=self.agents),) if isinstance(self.agents, int) else self.agents
 
