@@ -337,12 +337,13 @@ class _Call:
 
     async def events(self, answer: httpx2.Response) -> AsyncIterator[bytes]:
         """The endpoint's stream, with its usage taken from it."""
-        wants_usage = bool((self._given.get("stream_options") or {}).get("include_usage"))
+        options = cast(JsonObject, self._given.get("stream_options") or {})
+        wants_usage = bool(options.get("include_usage"))
 
         def passes(data: object) -> bool:
             self._meter.event(data)
-            extra = isinstance(data, dict) and data.get("choices") == [] and "usage" in data
-            return wants_usage or not extra
+            event = cast(JsonObject, data) if isinstance(data, dict) else {}
+            return wants_usage or event.get("choices") != [] or "usage" not in event
 
         events = Events(passes)
         size = 0

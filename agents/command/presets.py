@@ -128,7 +128,7 @@ def preset_of(command: str | Sequence[str], model: str | None) -> Preset:
         ConfigurationError: No command, an unknown preset, or one that needs a model and has none.
     """
     names = ", ".join(PRESETS)
-    words = (command,) if isinstance(command, str) else tuple(command)
+    words = [command] if isinstance(command, str) else list(command)
     if not words or not words[0].strip():
         raise ConfigurationError(
             "no command is configured",
@@ -142,7 +142,7 @@ def preset_of(command: str | Sequence[str], model: str | None) -> Preset:
                 expected=f"a preset ({names}) or a list of words",
                 action='write it as a list: command: ["my-agent", "--flag", "{prompt}"]',
             )
-        return Preset(first=words)
+        return Preset(first=tuple(words))
     preset = PRESETS.get(words[0])
     if preset is None:
         raise ConfigurationError(

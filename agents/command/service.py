@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -57,9 +57,11 @@ async def serving(desk: ToolDesk, gateway: Gateway) -> AsyncGenerator[Service]:
         body = await _json(request)
         if body is None:
             return JSONResponse({"text": "Error: not a call", "error": True}, 400)
-        tool, arguments = body.get("tool") or "", body.get("arguments") or {}
-        if not tool or not isinstance(arguments, dict):
+        tool: Any = body.get("tool") or ""
+        given: object = body.get("arguments") or {}
+        if not tool or not isinstance(given, dict):
             return JSONResponse({"text": desk.help(), "error": bool(tool)})
+        arguments = cast("dict[str, Any]", given)
         answer = await desk.call(str(tool), arguments, f"command/{body.get('id')}")
         return JSONResponse({"text": answer.text, "error": answer.error})
 
@@ -87,10 +89,10 @@ async def _json(request: Request) -> dict[str, Any] | None:
         if len(data) > _MAX_CALL_BYTES:
             return None
     try:
-        body = json.loads(data)
+        body: object = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return body if isinstance(body, dict) else None
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else None
 
 
 class _Guard:

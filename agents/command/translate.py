@@ -155,8 +155,10 @@ def _arguments(given: object) -> JsonObject:
         decoded: object = json.loads(str(given or "{}"))
     except (ValueError, RecursionError):
         decoded = None
+    if isinstance(decoded, dict):
+        return cast(JsonObject, decoded)
     # A tool that gets what it does not know says so to the model.
-    return _object(decoded) if isinstance(decoded, dict) else {"not_json": str(given)}
+    return {"not_json": str(given)}
 
 
 def _usage(used: JsonObject) -> JsonObject:
@@ -171,9 +173,10 @@ def _usage(used: JsonObject) -> JsonObject:
 
 def as_events(message: JsonObject) -> Iterator[bytes]:
     """A message as the events that a streaming client waits for."""
-    start = {**message, "content": [], "stop_reason": None}
+    start: JsonObject = {**message, "content": [], "stop_reason": None}
     start["usage"] = {**message["usage"], "output_tokens": 0}
     yield _event("message_start", message=start)
+    empty: JsonObject
     for index, block in enumerate(message["content"]):
         if block["type"] == "text":
             empty, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}

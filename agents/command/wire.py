@@ -63,8 +63,8 @@ def bounded(body: JsonObject, form: Format, most: int) -> tuple[JsonObject, int]
     used = [name for name in names if name in kept] or [names[-1]]
     for name in used:
         kept[name] = limit
-    thinking = kept.get("thinking")
-    if isinstance(thinking, dict) and isinstance(budget := thinking.get("budget_tokens"), int):
+    thinking = _object(kept.get("thinking"))
+    if isinstance(budget := thinking.get("budget_tokens"), int):
         # It has to be smaller than the limit.
         smaller = min(budget, limit - 1)
         kept["thinking"] = {**thinking, "budget_tokens": smaller}

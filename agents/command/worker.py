@@ -286,7 +286,8 @@ class _Worker:
             "http_port": int(port),
             "mcp_port": place.mcp_port,
         }
-        servers = {"mcpServers": {"harness": {"type": "stdio", "command": mcp_command, "args": []}}}
+        server: dict[str, Any] = {"type": "stdio", "command": mcp_command, "args": []}
+        servers = {"mcpServers": {"harness": server}}
         argv = self._preset.argv(resumed=resumed)
         env = {
             name: filled(value, values, quoted=value.startswith('{"'))

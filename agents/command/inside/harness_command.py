@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def memory(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def memory(verbs: Any) -> None:
     search = verbs.add_parser("search", help="what was tried, what came of it, notes of all")
     search.add_argument("query", nargs="+")
     search.add_argument("--limit", type=int)

@@ -253,10 +253,9 @@ class Mux:
         if self.waiting_bytes > MAX_BACKLOG:
             raise ProtocolError("answers are not read")
         if kind == EVENT:
-            message = json.loads(payload)
-            if not isinstance(message, dict):
+            if not payload.startswith(b"{"):
                 raise ProtocolError("a message that is no object")
-            self.event(message)
+            self.event(json.loads(payload))
         elif kind == OPEN:
             if self.accept is None or number in self.channels or number <= self.opened:
                 raise ProtocolError("a channel that cannot be opened")

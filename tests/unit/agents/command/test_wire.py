@@ -38,8 +38,8 @@ def test_both_names_of_the_limit_are_bounded() -> None:
 
 def test_what_costs_more_or_reaches_the_network_is_left_out() -> None:
     own = {"type": "function", "function": {"name": "bash"}}
-    client = {"name": "bash", "input_schema": {}}
-    body = {
+    client: dict[str, Any] = {"name": "bash", "input_schema": {}}
+    body: dict[str, Any] = {
         "n": 8,
         "service_tier": "priority",
         "mcp_servers": [{"url": "http://x"}],
@@ -115,7 +115,7 @@ def streamed(form: Format) -> list[dict[str, Any]]:
         return [{"type": "response.completed", "response": WHOLE[form]}]
     if form == "messages":
         start = {"usage": {**WHOLE[form]["usage"], "output_tokens": 1}}
-        block = {"type": "tool_use", "name": "f", "input": {}}
+        block: dict[str, Any] = {"type": "tool_use", "name": "f", "input": {}}
         delta = {"type": "input_json_delta", "partial_json": '{"a": 1}'}
         return [
             {"type": "message_start", "message": start},

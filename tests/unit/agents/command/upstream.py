@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, Self, cast
 
 
 class Upstream:
@@ -37,10 +37,11 @@ class Upstream:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         headers: Mapping[str, str] = {k.lower(): v for k, v in handler.headers.items()}
         self.requests.append((handler.path, dict(headers), body))
-        answer = self._answers.pop(0)
+        answer: Any = self._answers.pop(0)
         if isinstance(answer, list):
             kind = "text/event-stream"
-            data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in answer)
+            events = cast("list[object]", answer)
+            data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
         else:
             kind = "application/json"
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
