@@ -17,6 +17,9 @@ class ModelConfig(BaseModel):
     """OpenAI-compatible endpoint; by default `OPENAI_BASE_URL`, then OpenAI's own."""
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; the key itself is never configured."""
+    api: Literal["auto", "openai", "anthropic"] = "auto"
+    """What the endpoint speaks, for the gateway of the `command` agent; `auto`: `anthropic` when
+    the address is Anthropic's own, else `openai`. Other agents need `openai`."""
     protocol: Literal["auto", "tools", "text"] = "auto"
     """`tools`: tool calling; `text`: one fenced action a turn; `auto`: found out by asking once."""
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -82,6 +85,9 @@ class AgentConfig(BaseModel):
     """Model calls per directive."""
     command_timeout_s: float = Field(default=120.0, gt=0)
     """Wall-clock limit of one command of the agent, in seconds."""
+    directive_timeout_s: float = Field(default=3600.0, gt=0)
+    """Of the `command` agent: seconds after which its command is ended and the next directive
+    begins."""
     compaction: CompactionConfig = Field(default_factory=CompactionConfig)
     prompts: str | None = None
     """Folder with prompt templates that stand in for the shipped ones of the same names."""

@@ -46,6 +46,8 @@ Reserve = Callable[[Usage], AbstractAsyncContextManager[ModelCall]]
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _LONGEST_RETRY_AFTER_S = 3600.0
+_DOUBTFUL = 0.25
+"""What a failure counts of a server that fails for all but says that it is well."""
 _LESSONS = 8
 """So many things one call may find out about a model before that counts as a refusal."""
 
@@ -74,15 +76,20 @@ class _Request:
     protocol: Literal["tools", "text"]
     tools: Sequence[JsonObject]
 
+    @property
+    def may_be_billed(self) -> Usage:
+        """When it was sent and nobody waited for the answer: providers may bill the prompt."""
+        return Usage(self.prompt_tokens, estimated=True)
+
 
 class _TryAgainError(Exception):
     """This try failed; another may do better.
 
     `wait_s` is what the server asked for; it holds for all callers, so the gate sees to it.
-    `counted`: whether it is one of the tries the configuration allows.
+    `counted`: how much it takes of the tries the configuration allows.
     """
 
-    def __init__(self, reason: str, wait_s: float | None = None, *, counted: bool = True) -> None:
+    def __init__(self, reason: str, wait_s: float | None = None, *, counted: float = 1.0) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
         self.counted = counted
@@ -197,7 +204,8 @@ class ModelClient:
         """
         gate = self._line.gate
         ticket = gate.ticket()
-        tries = counted = lessons = 0
+        tries = lessons = 0
+        counted = 0.0
         while True:
             tries += 1
             try:
@@ -265,12 +273,12 @@ class ModelClient:
             async with asyncio.timeout(self._config.timeout_s):
                 received, data = await self._send(request)
         except asyncio.CancelledError:
-            settle(_may_be_billed(request))
+            settle(request.may_be_billed)
             raise
         except (TimeoutError, openai.APITimeoutError) as error:
-            if _not_sent(error):
+            if isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout):  # not sent
                 self._unreachable(permit, error)
-            settle(_may_be_billed(request))
+            settle(request.may_be_billed)
             reason = f"no answer within {self._config.timeout_s:g} s"
             permit.report(Outcome.LATE, reason=reason)
             raise _TryAgainError(reason) from error
@@ -342,7 +350,7 @@ class ModelClient:
             raise _TryAgainError(reason, wait_s, counted=not self._line.gate.answered) from None
         if problem.refusal is Refusal.FAILED:
             permit.report(Outcome.FAILED, wait_s=wait_s, reason=reason)
-            raise _TryAgainError(reason, wait_s, counted=not self._line.gate.down) from None
+            raise _TryAgainError(reason, wait_s, counted=self._blame()) from None
         permit.report(Outcome.ALIVE)
         if problem.refusal is Refusal.AGAIN:
             raise _TryAgainError(reason) from None
@@ -354,6 +362,12 @@ class ModelClient:
             ) from None
         self._learn(problem, request, reason)
         self._refuse(problem)
+
+    def _blame(self) -> float:
+        """How much of a try a server's failure uses up: little while it fails for all, but some
+        where it says that it is well; one request may be what it fails over."""
+        gate = self._line.gate
+        return 1.0 if not gate.down else _DOUBTFUL if gate.said_up else 0.0
 
     def _learn(self, problem: Problem, request: _Request, reason: str) -> None:
         """Raises `_LearnedError` when the next request can do without what was refused."""
@@ -389,12 +403,3 @@ class ModelClient:
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._key, "***")[:500] if self._key else text[:500]
-
-
-def _may_be_billed(request: _Request) -> Usage:
-    """Of a call that was sent and whose answer nobody waited for: providers may bill the prompt."""
-    return Usage(request.prompt_tokens, estimated=True)
-
-
-def _not_sent(error: BaseException) -> bool:
-    return isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)

@@ -16,7 +16,7 @@ from harness.sandbox.base import Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import PrivateFolders, own_layout
-from harness.sandbox.local import Gate, make_private
+from harness.sandbox.local import make_private
 from harness.sandbox.process import ProcessProvider
 
 
@@ -150,28 +150,6 @@ def test_a_working_directory_that_nothing_is_mounted_at_is_private(tmp_path: Pat
     layout = own_layout(spec_of(workdir="/elsewhere"), PrivateFolders(tmp_path))
     assert layout.folder == tmp_path / "work"
     assert layout.writable
-
-
-async def test_the_gate_holds_back_whoever_comes_later() -> None:
-    gate, order = Gate(), list[str]()
-
-    async def run(name: str, wait: asyncio.Event) -> None:
-        async with gate.running():
-            order.append(f"{name} in")
-            await wait.wait()
-            order.append(f"{name} out")
-
-    first, second = asyncio.Event(), asyncio.Event()
-    early = asyncio.create_task(run("early", first))
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().call_later(0.01, first.set)
-    async with gate.empty():
-        late = asyncio.create_task(run("late", second))
-        await asyncio.sleep(0.02)
-        order.append("frozen")
-    second.set()
-    await asyncio.gather(early, late)
-    assert order == ["early in", "early out", "frozen", "late in", "late out"]
 
 
 async def test_a_long_command_stands_still_and_holds_up_nobody(
