@@ -165,10 +165,37 @@ async def test_the_gate_holds_back_whoever_comes_later() -> None:
     early = asyncio.create_task(run("early", first))
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_later(0.01, first.set)
-    async with gate.frozen():
+    async with gate.empty():
         late = asyncio.create_task(run("late", second))
         await asyncio.sleep(0.02)
         order.append("frozen")
     second.set()
     await asyncio.gather(early, late)
     assert order == ["early in", "early out", "frozen", "late in", "late out"]
+
+
+async def test_a_long_command_stands_still_and_holds_up_nobody(
+    provider: SandboxProvider, tmp_path: Path
+) -> None:
+    """A background job runs for hours: a submission must not wait for its end."""
+    sandbox = await provider.create(spec_of(Mount(tmp_path, "/work", read_only=False)))
+    script = "(while :; do echo x >> log; sleep 0.01; done) & wait"
+    job = asyncio.create_task(sandbox.exec(["sh", "-c", script], timeout_s=120))
+    log = tmp_path / "log"
+
+    async def grows() -> None:
+        before = log.stat().st_size if log.exists() else 0
+        while not log.exists() or log.stat().st_size == before:
+            await asyncio.sleep(0.01)
+
+    await grows()
+    for _ in range(3):
+        async with sandbox.frozen():
+            size = log.stat().st_size
+            await asyncio.sleep(0.1)
+            assert log.stat().st_size == size
+        await grows()
+    assert not job.done()
+    await sandbox.close()
+    with pytest.raises(SandboxUnavailableError):
+        await job
