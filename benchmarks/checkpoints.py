@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -100,8 +101,8 @@ def size_on_disk(database: Path) -> int:
     return sum(file.stat().st_size for file in database.parent.glob(f"{database.name}*"))
 
 
-async def measure(turns: int, size: int) -> dict[str, Any]:
-    """Both figures."""
+async def measure(turns: int, size: int, keep: Path | None = None) -> dict[str, Any]:
+    """Both figures; `keep` is where the file is copied to before the resume."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ThreadPoolExecutor(4) as executor,
@@ -113,6 +114,8 @@ async def measure(turns: int, size: int) -> dict[str, Any]:
         filled_s = time.perf_counter() - began
         database = run / "agents.db"
         stored = size_on_disk(database)
+        if keep is not None:
+            shutil.copy(database, keep)
         with closing(sqlite3.connect(database)) as connection:
             (steps,) = connection.execute("SELECT count(*) FROM checkpoints").fetchone()
         resume_s, messages = await resume(run, provider)
@@ -133,8 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checkpoints")
     parser.add_argument("--turns", type=int, default=1000)
     parser.add_argument("--bytes", type=int, default=4096, help="of each message")
+    parser.add_argument("--keep", type=Path, help="copy the file to this path")
     options = parser.parse_args(arguments)
-    print(json.dumps(asyncio.run(measure(options.turns, options.bytes)), indent=1))
+    figures = asyncio.run(measure(options.turns, options.bytes, options.keep))
+    print(json.dumps(figures, indent=1))
     return 0
 
 

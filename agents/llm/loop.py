@@ -193,6 +193,9 @@ class Worker:
             turn=turns,
             finish_reason=answer.finish_reason,
             usage=asdict(answer.usage),
+            reasoning=answer.reasoning,
+            protocol=answer.protocol,
+            tries=answer.tries,
             duration_s=_since(began),
         )
         gauge = self._room.answered(gauge, request, tools, answer.usage.prompt_tokens)

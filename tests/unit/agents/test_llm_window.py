@@ -18,6 +18,7 @@ from harness.ids import AgentId
 from harness.sandbox.base import SandboxProvider
 from harness.testing.context import LocalContext, open_context
 from harness.testing.endpoint import (
+    Behaviour,
     Reply,
     Request,
     ScriptedEndpoint,
@@ -37,7 +38,7 @@ def is_summary_call(request: Request) -> bool:
     return "You write the summary" in str(request.messages[0]["content"])
 
 
-def working(summary: Reply) -> Any:
+def working(summary: Reply) -> Behaviour:
     """Submits once in each directive and reads a lot; answers a summary call with `summary`."""
 
     def behave(request: Request) -> Reply:
@@ -92,7 +93,11 @@ async def test_the_model_writes_the_summary_and_forgotten_attempts_are_added(
 
 @pytest.mark.parametrize(
     "bad",
-    [text(""), refusal(400, "no"), tool_call("board")],
+    [
+        text(""),
+        pytest.param(refusal(400, "no"), marks=pytest.mark.slow),
+        pytest.param(tool_call("board"), marks=pytest.mark.slow),
+    ],
 )
 async def test_without_a_usable_summary_one_is_put_together(
     bad: Reply, tmp_path: Path, provider: SandboxProvider
@@ -116,8 +121,9 @@ async def test_a_conversation_that_is_refused_as_too_long_is_made_shorter(
         size = len(json.dumps(request.messages))
         if size > 2.5 * limit:
             return context_too_long(limit, size // 2)
-        return working(text(""))(request)
+        return behave(request)
 
+    behave = working(text(""))
     played = await play(
         tmp_path / "run", provider, small, seed=SEED, max_turns=12, operators=[Operator.IMPROVE] * 2
     )
@@ -165,6 +171,7 @@ async def test_a_restart_folds_everything_down_to_the_summary(
     assert [turn["why"] for turn in played.turns("compaction")] == ["restart"]
 
 
+@pytest.mark.slow
 async def test_a_smaller_model_forces_compaction_first(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:
@@ -210,6 +217,7 @@ def test_the_window_is_measured_by_what_the_endpoint_counts() -> None:
     assert refused(gauge, 9000, ContextTooLongError(""), 10)["ceiling"] == 9000
 
 
+@pytest.mark.slow
 async def test_a_thread_that_was_copied_is_the_new_agents_own(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:

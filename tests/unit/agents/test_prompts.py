@@ -175,6 +175,9 @@ async def test_a_verdict_is_compared_with_base_and_best(
         second = await context.submit("three", key="2")
         await context.sandbox.write_file("x.txt", b"5")
         third = await context.submit("five again", key="3")
+        assert first.verdict is not None
+        assert second.verdict is not None
+        assert third.verdict is not None
         one = verdict_text(first.attempt, first.verdict, context.graph)
         two = verdict_text(second.attempt, second.verdict, context.graph)
         three = verdict_text(third.attempt, third.verdict, context.graph)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from harness.agents.base import Usage
 from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.agents.heartbeats.config import HeartbeatRule
@@ -17,21 +16,15 @@ from harness.attempt import Attempt, Operator, Status, Verdict
 from harness.events import EventKind
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId
 from harness.run.attempts import Candidate
-from harness.run.budget import Budget
+from harness.run.compose import rebuilt
 from harness.run.config import RunConfig, save_config
-from harness.run.core import Core
 from harness.run.folder import RunFolder
-from harness.run.pauses import Pauses
 from harness.run.prepare import create_folder
 from harness.run.pulse import Pulse
-from harness.run.roster import Roster
-from harness.run.standings import Standings, finished_in_order
 from harness.run.store import Store
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
 from harness.sandbox.repository import Repository, TreeFile
-from harness.search.graph import AttemptGraph
-from harness.search.policies import make_policy
 from harness.tasks.loader import load_task
 
 
@@ -115,36 +108,11 @@ class Bench:
 
     def _open(self, config: RunConfig) -> None:
         store = Store.open(self.folder.path, self.clock)
-        store.attempts.requeue()
-        attempts = store.attempts.all()
-        standings = Standings(self.task.direction)
-        judged = finished_in_order(attempts)
-        for attempt in judged:
-            standings.observe(attempt)
-        self.core = Core(
-            folder=self.folder,
-            config=config,
-            task=self.task,
-            clock=self.clock,
-            store=store,
+        self.core = rebuilt(self.folder, self.task, config, self.clock, store)(
+            endpoints=EndpointPool(),
             repository=self.repository,
             provider=self.provider,
             capabilities=self.capabilities,
-            policy=make_policy(
-                config.search.policy, seed=0, direction=self.task.direction, config=config.search
-            ),
-            graph=AttemptGraph(self.task.direction, attempts),
-            budget=Budget(
-                config.budget,
-                evaluations=len(judged),
-                usage=Usage(),
-                wall_before_s=0.0,
-                clock=self.clock,
-            ),
-            standings=standings,
-            roster=Roster(store.members, config, self.clock),
-            pauses=Pauses(self.clock),
-            endpoints=EndpointPool(),
             executor=self.executor,
             python=None,
         )

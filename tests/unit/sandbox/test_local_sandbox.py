@@ -150,3 +150,30 @@ def test_a_working_directory_that_nothing_is_mounted_at_is_private(tmp_path: Pat
     layout = own_layout(spec_of(workdir="/elsewhere"), PrivateFolders(tmp_path))
     assert layout.folder == tmp_path / "work"
     assert layout.writable
+
+
+async def test_a_long_command_stands_still_and_holds_up_nobody(
+    provider: SandboxProvider, tmp_path: Path
+) -> None:
+    """A background job runs for hours: a submission must not wait for its end."""
+    sandbox = await provider.create(spec_of(Mount(tmp_path, "/work", read_only=False)))
+    script = "(while :; do echo x >> log; sleep 0.01; done) & wait"
+    job = asyncio.create_task(sandbox.exec(["sh", "-c", script], timeout_s=120))
+    log = tmp_path / "log"
+
+    async def grows() -> None:
+        before = log.stat().st_size if log.exists() else 0
+        while not log.exists() or log.stat().st_size == before:
+            await asyncio.sleep(0.01)
+
+    await grows()
+    for _ in range(3):
+        async with sandbox.frozen():
+            size = log.stat().st_size
+            await asyncio.sleep(0.1)
+            assert log.stat().st_size == size
+        await grows()
+    assert not job.done()
+    await sandbox.close()
+    with pytest.raises(SandboxUnavailableError):
+        await job
