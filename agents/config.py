@@ -1,6 +1,6 @@
 """What can be configured of agents and their models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
@@ -76,10 +76,10 @@ class AgentConfig(BaseModel):
     """`offline`, `llm`, `pipeline`, `command`, `auto` (llm when a model is named, command when a
     command is), or `package.module:Class`."""
     model: ModelConfig = Field(default_factory=ModelConfig)
-    models: Sequence[ModelConfig] = ()
+    models: list[ModelConfig] = Field(default_factory=list[ModelConfig])
     """Several models: a bandit chooses one for each directive. What a model does not set is taken
     from `model`."""
-    command: str | Sequence[str] = ()
+    command: str | list[str] = Field(default_factory=list[str])
     """Of the `command` agent: argv of an external coding agent, or the name of a preset."""
     max_turns: int = Field(default=40, ge=1)
     """Model calls per directive."""
@@ -95,7 +95,7 @@ class AgentConfig(BaseModel):
     """Before the first draft, read the task, its knowledge files and the memory; write notes."""
 
     @field_serializer("models")
-    def _only_what_was_said(self, models: Sequence[ModelConfig]) -> list[dict[str, Any]]:
+    def _only_what_was_said(self, models: list[ModelConfig]) -> list[dict[str, Any]]:
         return [_said(model) for model in models]
 
     @property
@@ -126,16 +126,16 @@ class AgentGroup(BaseModel):
     """Overrides `agent.kind`."""
     model: ModelConfig | None = None
     """Overrides `agent.model` where it sets something."""
-    models: Sequence[ModelConfig] | None = None
+    models: list[ModelConfig] | None = None
     """Overrides `agent.models`."""
-    command: str | Sequence[str] | None = None
+    command: str | list[str] | None = None
     """Overrides `agent.command`."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Overrides any other key of `agent`."""
 
     @field_serializer("model", "models")
-    def _only_what_was_said(self, value: ModelConfig | Sequence[ModelConfig] | None) -> Any:
-        if isinstance(value, Sequence):
+    def _only_what_was_said(self, value: ModelConfig | list[ModelConfig] | None) -> Any:
+        if isinstance(value, list):
             return [_said(model) for model in value]
         return None if value is None else _said(value)
 
@@ -148,7 +148,7 @@ class AgentGroup(BaseModel):
         values = _merged(base.model_dump(), self.options)
         if self.model is not None:
             values["model"] = _on_top(base.model, self.model)
-            values["models"] = ()
+            values["models"] = []
         for key in ("kind", "models", "command"):
             if getattr(self, key) is not None:
                 values[key] = getattr(self, key)

@@ -47,7 +47,7 @@ async def test_a_cli_in_a_container_submits_and_calls_models(
     )
     with ScriptedEndpoint(lambda _: text("hello"), key=KEY) as endpoint:
         model = ModelConfig(name="m", base_url=endpoint.url, key_variable="HARNESS_TEST_MODEL_KEY")
-        config = AgentConfig(kind="command", command=command, model=model)
+        config = AgentConfig(kind="command", command=list(command), model=model)
         async with open_context(
             tmp_path, provider, config=config, operators=[Operator.IMPROVE] * 2
         ) as context:
@@ -76,7 +76,7 @@ async def test_a_shell_script_in_a_container(
     tmp_path: Path, transport: Literal["bind", "tar"]
 ) -> None:
     script = 'grep -q "Directive 1" && echo 5 > x.txt && harness diff && harness submit -m five'
-    config = AgentConfig(kind="command", command=("sh", "-c", script))
+    config = AgentConfig(kind="command", command=["sh", "-c", script])
     with ThreadPoolExecutor(16) as executor:
         settings = SandboxConfig(provider="docker", transport=transport)
         provider = DockerProvider(settings, executor)

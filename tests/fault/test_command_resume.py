@@ -32,7 +32,7 @@ from harness.testing.context import open_context
 
 
 async def main():
-    config = AgentConfig(kind="command", command=("sh", "-c", sys.argv[2]))
+    config = AgentConfig(kind="command", command=["sh", "-c", sys.argv[2]])
     with ThreadPoolExecutor(8) as executor:
         provider = ProcessProvider(SandboxConfig(provider="process"), executor)
         async with open_context(
@@ -90,7 +90,7 @@ async def test_a_killed_harness_goes_on_with_the_conversation(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:
     kill_once_there(tmp_path, tmp_path / "workspace" / "marker")
-    config = AgentConfig(kind="command", command=("sh", "-c", _SCRIPT))
+    config = AgentConfig(kind="command", command=["sh", "-c", _SCRIPT])
     async with open_context(
         tmp_path, provider, config=config, operators=[Operator.IMPROVE] * 2
     ) as context:

@@ -38,7 +38,7 @@ async def run(
     **settings: Any,
 ) -> LocalContext:
     """The agent's whole run; the context as it was left."""
-    config = AgentConfig(kind="command", command=tuple(command), **settings)
+    config = AgentConfig(kind="command", command=list(command), **settings)
     async with open_context(
         folder, provider, config=config, operators=operators, kind=kind, tokens=tokens
     ) as context:

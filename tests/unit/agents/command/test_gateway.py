@@ -56,7 +56,7 @@ async def gateway(
     settings = ModelConfig(
         name="m", base_url=url, key_variable=VARIABLE, max_output_tokens=100, **model
     )
-    config = AgentConfig(kind="command", command=("x", "y"), model=settings)
+    config = AgentConfig(kind="command", command=["x", "y"], model=settings)
     async with open_context(folder, provider, config=config, tokens=tokens) as context:
         desk = ToolDesk(context)
         made = Gateway(context, desk.exhausted)
