@@ -251,7 +251,8 @@ class _Worker:
     async def _over(process: Running, sitting: Sitting) -> None:
         await sitting.over.wait()
         await asyncio.sleep(_LAST_WORDS_S)
-        process.stop("ended: " + (str(sitting.failure) if sitting.failure else "directive closed"))
+        why = "a message that ends it" if sitting.carried else "the directive is closed"
+        process.stop(f"ended: {sitting.failure or why}")
 
     @staticmethod
     async def _late(process: Running, left_s: float) -> None:

@@ -41,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
     verb("checkout", "put the workspace on an attempt's files").add_argument(
         "attempt", metavar="ID"
     )
-    verb("diff", "what you changed since the directive's base")
+    diff = verb("diff", "what you changed since the directive's base, or between attempts")
+    diff.add_argument("attempt", metavar="ID", nargs="?")
+    diff.add_argument("--against", metavar="ID")
     trial = verb("try", "run a command where candidates run, unscored: harness try -- CMD…")
     trial.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
     trial.add_argument("--timeout", dest="timeout_s", type=float)
@@ -69,8 +71,11 @@ def memory(verbs: Any) -> None:
     skill = verbs.add_parser("skill", help="share files that others can use again")
     skill.add_argument("title")
     skill.add_argument("text", help="how to use them; `-` reads standard input")
-    skill.add_argument("files", nargs="+", metavar="FILE")
+    skill.add_argument("paths", nargs="+", metavar="FILE")
     skill.set_defaults(tool="memory_skill")
+    load = verbs.add_parser("load", help="put the files of a shared skill into the workspace")
+    load.add_argument("load", metavar="ID")
+    load.set_defaults(tool="memory_skill")
 
 
 def call_of(given: argparse.Namespace) -> tuple[str, dict[str, Any]]:

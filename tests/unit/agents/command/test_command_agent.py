@@ -116,6 +116,41 @@ async def test_a_command_that_is_not_there_is_a_mistake_of_the_configuration(
 
 
 @pytest.mark.slow
+async def test_every_verb_of_the_harness_command_does_something(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    script = sh(
+        """
+        echo 5 > x.txt
+        harness submit -m five --no-wait
+        harness results --wait | grep "Score: 5"
+        harness results
+        echo "step" > tool.sh
+        harness memory skill "a tool" - tool.sh < x.txt > skill
+        harness focus "larger numbers" > /dev/null
+        harness diff 1 --against 0 | grep "^+5"
+        harness attempt 1 --path x.txt | grep 5
+        harness try --timeout 5 -- sh -c "cat x.txt; echo 'tried'" | grep tried
+        harness checkout 0 > /dev/null; cat x.txt | grep 1
+        harness board --agent agent-1 | grep five
+        harness call | grep memory_search
+        harness call board '{}' | grep Leaders
+        ! harness call board '{"nonsense": 1}'
+        ! harness memory load nothing
+        ! harness nonsense
+        """
+    )
+    context = await run(tmp_path, provider, script)
+    [output] = said(context, "tool", "command")
+    assert output.endswith("[exit code 0]"), output
+    assert [turn["name"] for turn in context.transcript if turn["type"] == "tool"] == [
+        "submit", "results", "results", "memory_skill", "focus", "diff", "show_attempt", "try",
+        "checkout", "board", "board", "board", "memory_skill", "command",
+    ]  # fmt: skip
+    assert [mate.focus for mate in context.team()] == ["larger numbers"]
+
+
+@pytest.mark.slow
 async def test_a_command_that_never_does_anything_is_given_up(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:
