@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from harness.testing.endpoint import Behaviour, JsonObject, Reply, Request, text, tool_call
 from harness.testing.pipeline_behaviour import pipeline
+from harness.testing.team_behaviour import team
 
 FACTORS = (1.2, 1.1, 1.05, 1.02, 1.01, 1.003, 0.99)
 """What `improver` multiplies by, in turn."""
@@ -78,6 +79,7 @@ def echo(request: Request) -> Reply:
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "improver": improver,
     "pipeline": pipeline,
+    "team": team,
     "idle": idle,
     "echo": echo,
 }
