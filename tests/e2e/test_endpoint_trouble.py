@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.conftest import Cli
 from tests.e2e.reading import agents, answer, calls, events, query, turns
 
-from harness.testing.behaviours import improver
+from harness.testing.behaviours import stamping
 from harness.testing.endpoint import (
     Behaviour,
     Reply,
@@ -33,6 +33,8 @@ from harness.testing.endpoint import (
 from harness.testing.troubles import context_too_long, malformed_tool_call, storm, with_troubles
 
 pytestmark = pytest.mark.slow
+
+BEHAVIOUR = stamping()
 
 FIRST = 1000
 """An answer's completion tokens are its request's number and so many."""
@@ -57,7 +59,7 @@ def _connected(cli: Cli, endpoint: ScriptedEndpoint) -> None:
 @pytest.fixture
 def endpoint(cli: Cli) -> Iterator[ScriptedEndpoint]:
     # Slow enough that a kill finds calls in flight.
-    with ScriptedEndpoint(numbered(lambda request: slow(0.1, improver(request)))) as server:
+    with ScriptedEndpoint(numbered(lambda request: slow(0.1, BEHAVIOUR(request)))) as server:
         _connected(cli, server)
         yield server
 
@@ -195,8 +197,8 @@ TROUBLES: dict[int, Reply] = {
 
 
 def test_every_trouble_in_turn(cli: Cli) -> None:
-    evaluations = 32
-    with ScriptedEndpoint(numbered(with_troubles(improver, TROUBLES))) as endpoint:
+    evaluations = 24
+    with ScriptedEndpoint(numbered(with_troubles(BEHAVIOUR, TROUBLES))) as endpoint:
         _connected(cli, endpoint)
         done = cli.launch(*LAUNCH, "--evals", str(evaluations))[-1]
         assert (done["reason"], done["evaluations"]) == ("evaluations", evaluations)
@@ -217,7 +219,7 @@ def test_a_money_budget_holds_through_trouble(cli: Cli) -> None:
     settings = json.dumps({"agent": {"model": model}})  # YAML has JSON in it
     (cli.folder / "harness.yaml").write_text(settings, encoding="utf-8")
     troubles = {9: malformed_json(), 12: empty_choices(), 15: dropped(), 18: malformed_json()}
-    with ScriptedEndpoint(numbered(with_troubles(improver, troubles))) as endpoint:
+    with ScriptedEndpoint(numbered(with_troubles(BEHAVIOUR, troubles))) as endpoint:
         _connected(cli, endpoint)
         done = cli.launch(*LAUNCH, "--budget-usd", str(limit))[-1]
         assert done["reason"] == "usd"

@@ -4,6 +4,7 @@ They stand in for a model where a whole run is tried without one; they know the 
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 
@@ -66,6 +67,49 @@ def improver(request: Request) -> Reply:
     return text(f"Tried the factor {factor}.")
 
 
+_AGENT = re.compile(r"^You are (agent-\d+)", re.MULTILINE)
+_NUMBER = re.compile(r"^# Directive (\d+):", re.MULTILINE)
+
+
+def stamp(request: Request) -> str:
+    """Whose request it is and in which directive: `agent-1-directive-7`; empty outside of any."""
+    agent = _AGENT.search(str(request.messages[0]["content"]))
+    numbers = [
+        number
+        for message in request.messages
+        if message["role"] == "user"
+        for number in _NUMBER.findall(str(message["content"]))
+    ]
+    return f"{agent[1]}-directive-{numbers[-1]}" if agent and numbers else ""
+
+
+def stamping(extra: str = "true") -> Behaviour:
+    """Writes its stamp to a file, submits, notes it, ends the directive: no tree comes twice.
+
+    Each step follows from the last call in the conversation, so turns may be removed from it.
+
+    Args:
+        extra: A shell command that is run with the first step; `STAMP` in it is replaced.
+    """
+
+    def stamper(request: Request) -> Reply:
+        tag = stamp(request)
+        last = next((m for m in reversed(request.messages) if m["role"] != "tool"), None)
+        calls: list[JsonObject] = (last or {}).get("tool_calls") or []
+        match calls[-1]["function"]["name"] if calls else "":
+            case "bash":
+                return tool_call("submit", title=tag)
+            case "submit":
+                return tool_call("memory_note", title=tag, text="It was submitted.")
+            case "memory_note":
+                return text(f"{tag} is done.")
+            case _:
+                write = f"echo 'STAMP = \"{tag}\"' > stamp.py"
+                return tool_call("bash", command=f"{write}; {extra.replace('STAMP', tag)}")
+
+    return stamper
+
+
 def idle(request: Request) -> Reply:
     """Never calls a tool."""
     return text("I have nothing to do.")
@@ -79,6 +123,7 @@ def echo(request: Request) -> Reply:
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "improver": improver,
     "pipeline": pipeline,
+    "stamper": stamping(),
     "team": team,
     "idle": idle,
     "echo": echo,
