@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -100,7 +100,7 @@ def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):
-        parts: list[Any] = value
+        parts = cast("Sequence[Any]", value)
         texts: list[Any] = [part.get("text") for part in parts if isinstance(part, dict)]
         if texts and all(isinstance(text, str) for text in texts):
             return "".join(texts)
@@ -211,7 +211,7 @@ class Assembly:
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices") or ():
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
-            delta = choice.get("delta") or {}
+            delta: JsonObject = choice.get("delta") or {}
             self._content.append(str(delta.get("content") or ""))
             thought = delta.get("reasoning_content") or delta.get("reasoning")
             self._reasoning.append(str(thought or ""))
@@ -223,7 +223,7 @@ class Assembly:
         number = index if isinstance(index, int) else len(self._calls)
         call = self._calls.setdefault(number, {"function": {"name": "", "arguments": ""}})
         call["id"] = part.get("id") or call.get("id")
-        function = part.get("function") or {}
+        function: JsonObject = part.get("function") or {}
         call["function"]["name"] = call["function"]["name"] or str(function.get("name") or "")
         call["function"]["arguments"] += str(function.get("arguments") or "")
 

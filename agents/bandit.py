@@ -10,26 +10,27 @@ pulls. A usual gain is worth 0.5, none is worth 0, a lucky one at most 1.
 yardstick for all. Everything costs an evaluation and time as well, so a fixed share of the mean is
 added; it also keeps a model that is free from being worth any number of failures.
 
-**Choice.** Mean reward by mean cost, and an upper confidence bound whose width is the spread that
-was seen (`sigma * sqrt(ln n / n_i)`): with rare gains nothing is concluded early, with clear ones
-no pull is wasted. A model that fell behind `sqrt(n / k) / 2` pulls is next in any case, so none is
-given up for good. Pulls that are not decided yet count as pulls: many agents that choose at once
-spread out.
+**Choice.** The upper confidence bound of the mean reward, by the mean cost. Its width follows the
+spread that was seen, of all models and of the model itself (`s * sqrt(ln n / n_i)`): with rare
+gains nothing is concluded early, with clear ones no pull is wasted. A model that fell behind
+`sqrt(n / k) / 2` pulls is next in any case, so none is given up for good. Pulls that are not
+decided yet count as pulls: many agents that choose at once spread out.
 """
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, pstdev
-from typing import NamedTuple
+from statistics import fmean, median
 
 from harness.agents.config import ModelConfig
 
 LATEST = 32
 """Pulls among which a gain is compared."""
-OVERHEAD = 0.1
+OVERHEAD = 0.25
 """Fixed cost of a pull, as a share of the mean."""
+PRIOR = 16
+"""So many pulls of an arm make its own spread count as much as that of all arms together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Pull:
     cost_usd: float | None
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """The chosen arm by its index, and the score of each."""
 
     index: int
@@ -72,12 +74,13 @@ def choose(arms: Sequence[str], history: Sequence[Pull], pending: Sequence[str] 
     known = [pull for pull in history if pull.arm in arms]
     counts = Counter([*(pull.arm for pull in known), *(arm for arm in pending if arm in arms)])
     total = sum(counts.values())
-    values, sigma = _values(arms, known)
-    widths = [
-        sigma * math.sqrt(math.log(max(total, 2)) / counts[arm]) if counts[arm] else math.inf
+    costs = _costs(arms, known)
+    rewards = _by_arm(arms, known)
+    spread = _spread([each for found in rewards.values() for each in found])
+    scores = tuple(
+        _bound(rewards[arm], spread, counts[arm], total) / costs[arm] if counts[arm] else math.inf
         for arm in arms
-    ]
-    scores = tuple(value + width for value, width in zip(values, widths, strict=True))
+    )
     rarest = min(range(len(arms)), key=lambda index: (counts[arms[index]], index))
     if counts[arms[rarest]] < math.sqrt(total / len(arms)) / 2:
         return Choice(rarest, scores)
@@ -85,16 +88,27 @@ def choose(arms: Sequence[str], history: Sequence[Pull], pending: Sequence[str] 
     return Choice(best, scores)
 
 
-def _values(arms: Sequence[str], known: Sequence[Pull]) -> tuple[list[float], float]:
-    """Mean reward by mean cost of each arm, and the spread of single rewards by mean cost."""
-    rewards = _rewards(known)
-    costs = _costs(arms, known)
-    by_arm: dict[str, list[float]] = {arm: [] for arm in arms}
-    for pull, reward in zip(known, rewards, strict=True):
-        by_arm[pull.arm].append(reward / costs[pull.arm])
-    everything = [value for values in by_arm.values() for value in values]
-    sigma = pstdev(everything) if len(everything) > 1 else 0.0
-    return [fmean(by_arm[arm]) if by_arm[arm] else 0.0 for arm in arms], sigma
+def _bound(rewards: Sequence[float], spread: float, count: int, total: int) -> float:
+    """Upper confidence bound of the mean reward of an arm that was pulled `count` times."""
+    own = _spread(rewards)
+    weight = len(rewards)
+    variance = (weight * own**2 + PRIOR * spread**2) / (weight + PRIOR)
+    mean = fmean(rewards) if rewards else 0.0
+    return mean + math.sqrt(variance * math.log(max(total, 2)) / count)
+
+
+def _spread(values: Sequence[float]) -> float:
+    if not values:
+        return 0.0
+    mean = fmean(values)
+    return math.sqrt(fmean((value - mean) ** 2 for value in values))
+
+
+def _by_arm(arms: Sequence[str], known: Sequence[Pull]) -> dict[str, list[float]]:
+    rewards: dict[str, list[float]] = {arm: [] for arm in arms}
+    for pull, reward in zip(known, _rewards(known), strict=True):
+        rewards[pull.arm].append(reward)
+    return rewards
 
 
 def _rewards(known: Sequence[Pull]) -> list[float]:
@@ -102,9 +116,12 @@ def _rewards(known: Sequence[Pull]) -> list[float]:
     gains = [pull.gain if math.isfinite(pull.gain) and pull.gain > 0 else 0.0 for pull in known]
     rewards: list[float] = []
     for index, gain in enumerate(gains):
-        usual = [each for each in gains[max(0, index - LATEST + 1) : index + 1] if each > 0]
-        # gain / (gain + usual) without the sum, which may not be a finite number
-        rewards.append(1 / (1 + median(usual) / gain) if gain > 0 else 0.0)
+        if gain > 0:
+            usual = [each for each in gains[max(0, index - LATEST + 1) : index + 1] if each > 0]
+            # gain / (gain + usual) without the sum, which may not be a finite number
+            rewards.append(1 / (1 + median(usual) / gain))
+        else:
+            rewards.append(0.0)
     return rewards
 
 

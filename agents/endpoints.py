@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.agents.addresses import Endpoint, resolve_endpoint
 from harness.agents.config import ModelConfig
-from harness.agents.gate import Outage
+from harness.agents.gate import FIRST_PAUSE_S, Outage
 from harness.clock import Clock
 
 if TYPE_CHECKING:  # loads the HTTP client, which a run without a model does not need
@@ -37,6 +37,7 @@ class EndpointPool:
         on_learned: Told what was found out about a model: address, model, plain JSON, and why.
         known: What `on_learned` told earlier sessions, by address and model: not found out again.
         answered: Whether earlier sessions had answers: what does not answer now is waited for.
+        first_wait_s: Seconds before the first retry of a call, and the first probe of an outage.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class EndpointPool:
         on_learned: Callable[[str, str, Mapping[str, Any], str], None] | None = None,
         known: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
         answered: bool = False,
+        first_wait_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._environ = os.environ if environ is None else environ
         self._clock = clock
@@ -55,6 +57,7 @@ class EndpointPool:
         self._on_learned = on_learned
         self._known = dict(known or {})
         self._answered = answered
+        self._first_wait_s = first_wait_s
         self._lines: dict[str, Line] = {}
         self._clients: dict[str, ModelClient] = {}
 
@@ -70,7 +73,9 @@ class EndpointPool:
         if key not in self._clients:
             endpoint = resolve_endpoint(model, self._environ)
             line = self._line(endpoint, model)
-            self._clients[key] = ModelClient(model, endpoint, line=line, clock=self._clock)
+            self._clients[key] = ModelClient(
+                model, endpoint, line=line, clock=self._clock, first_wait_s=self._first_wait_s
+            )
         return self._clients[key]
 
     def outages(self) -> list[Outage]:
@@ -80,6 +85,10 @@ class EndpointPool:
     def outage(self, model: ModelConfig) -> Outage | None:
         """The outage that calls of `model` wait for the end of, if there is one."""
         return self._lines[self.client(model).url].gate.outage
+
+    def answered(self, model: ModelConfig) -> bool:
+        """Whether the model's endpoint ever gave an answer: else its address is what is wrong."""
+        return self._lines[self.client(model).url].gate.answered
 
     def load(self) -> list[Load]:
         """How busy each endpoint is."""
@@ -105,6 +114,7 @@ class EndpointPool:
                 listener=self._on_change,
                 learned=self._learned,
                 clock=self._clock,
+                first_pause_s=self._first_wait_s,
             )
             for (url, name), document in self._known.items():
                 if url == endpoint.url:

@@ -25,8 +25,10 @@ from typing import NamedTuple
 
 from harness.clock import Clock, SystemClock
 
-FIRST_LIMIT = 4
-"""Calls at once in the beginning, and after an outage."""
+FIRST_LIMIT = 8
+"""Calls at once in the beginning: 64 are reached in three round trips."""
+TRIAL_LIMIT = 4
+"""Calls at once after an outage."""
 FAILURES_IN_A_ROW = 3
 """So many close the gate."""
 FIRST_PAUSE_S = 1.0
@@ -301,7 +303,7 @@ class Gate:
                 break
         self._state = _State.TRIAL
         self._trial_from = self._last_permit
-        self._limit = 1.0 if answer is Probe.UNCLEAR else float(min(FIRST_LIMIT, self._most))
+        self._limit = 1.0 if answer is Probe.UNCLEAR else float(min(TRIAL_LIMIT, self._most))
         self._slow_start_until = float(self._most)
         self._admit()
 

@@ -31,7 +31,8 @@ class Traits:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Traits":
         """What `document` gave."""
-        return cls(**{**document, "dropped": frozenset(document["dropped"])})
+        dropped: frozenset[str] = frozenset(document["dropped"])
+        return cls(document["protocol"], document["limit_field"], dropped)
 
 
 Learned = Callable[[str, str, Traits, str], None]

@@ -290,7 +290,7 @@ class ModelClient:
         completions: Any = self._client.chat.completions
         # As `extra_body` it is sent as it is: the client walks through everything else by its type
         # hints, 0.3 s of CPU for 100 messages. What comes back is checked here, not by its models.
-        arguments = {"model": self.model, "messages": [], "extra_body": request.body}
+        arguments: JsonObject = {"model": self.model, "messages": [], "extra_body": request.body}
         if not request.body.get("stream"):
             response = await completions.with_raw_response.create(**arguments)
             return len(response.content), decode(response.content)

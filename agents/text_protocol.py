@@ -134,7 +134,9 @@ def action(name: str, arguments: str | Mapping[str, Any]) -> str:
         given: object = json.loads(arguments) if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError):
         given = {}
-    values = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
+    values: Mapping[str, Any] = {}
+    if isinstance(given, Mapping):
+        values = cast("Mapping[str, Any]", given)
     if INVALID_ARGUMENTS in values:
         return str(values[INVALID_ARGUMENTS])
     lines = [f"```action {name}"]
@@ -346,7 +348,7 @@ def _from_json(name: str, given: JsonObject) -> tuple[str, JsonObject, str | Non
     if name:
         return name, given, None
     named = given.get("tool") or given.get("name")
-    arguments = given.get("arguments") or given.get("args") or {}
+    arguments: object = given.get("arguments") or given.get("args") or {}
     if isinstance(named, str) and isinstance(arguments, dict):
         return named, cast(JsonObject, arguments), None
     return "", {}, "the action names no tool: write ```action NAME, then its arguments"

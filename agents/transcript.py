@@ -5,7 +5,9 @@
   `research`, `heartbeat`, `reminder` or `notice`. Of an intervention (`heartbeat`) also `rule`,
   `reason`, `action` and `urgent`.
 - `model`: the model in force is another one. `model`, `before` (null at first), `turn`.
-- `assistant`: an answer of the model. `message`, `turn`, `finish_reason`, `usage`, `duration_s`.
+- `assistant`: an answer of the model. `message`, `turn`, `finish_reason`, `usage`, `reasoning`
+  (what a reasoning model thought, where it is shown), `protocol` (`tools` or `text`), `tries`,
+  `duration_s`.
 - `tool`: a tool call has ended. `message` (its result), `name`, `arguments` (as the model wrote
   them), `key`, `duration_s`, `repeated` (it may have begun before a restart), `interrupted` (an
   urgent intervention cut it short).

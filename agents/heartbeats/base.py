@@ -136,6 +136,8 @@ class TeamView:
     recent: tuple[AttemptView, ...] = ()
     """The newest attempts of all agents that ended, oldest first."""
     alike: Alike = equal_trees
+    count: int | None = None
+    """How many agents take part, where that is known without looking at each."""
 
     @property
     def active(self) -> tuple[AgentView, ...]:
@@ -145,7 +147,7 @@ class TeamView:
     @property
     def size(self) -> int:
         """How many agents take part."""
-        return len(self.active)
+        return len(self.active) if self.count is None else self.count
 
     @property
     def silent_s(self) -> float:

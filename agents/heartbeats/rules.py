@@ -47,6 +47,7 @@ def evaluate_rules(
     marks: Marks,
     now: float,
     *,
+    only: Sequence[AgentView] | None = None,
     folders: Sequence[Path] = (),
 ) -> Judgement:
     """Ask every rule about the team, or about each agent that takes part.
@@ -60,12 +61,16 @@ def evaluate_rules(
         team: What there is to see.
         marks: What was kept of earlier firings.
         now: Seconds since the epoch.
+        only: Ask about the team and these agents; by default about all.
         folders: Where templates are looked for before the shipped ones.
     """
     judgement = Judgement()
     for rule in rules:
-        subjects: Sequence[AgentView | None] = (None,) if rule.scope == "team" else team.active
+        agents = team.agents if only is None else only
+        subjects: Sequence[AgentView | None] = (None,) if rule.scope == "team" else agents
         for agent in subjects:
+            if agent is not None and not agent.active:
+                continue
             subject = "" if agent is None else agent.agent
             case = Case(rule, agent, team, marks.get((rule.name, subject), NEVER), now)
             if not (reason := due(case)) or not cooled(case):

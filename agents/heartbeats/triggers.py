@@ -51,14 +51,14 @@ def cooled(case: Case) -> bool:
 
 def summary(rule: HeartbeatRule) -> str:
     """A rule's trigger in a few words."""
-    whose = "the team's" if rule.scope == "team" else "its own"
+    whose = "the team's" if rule.scope == "team" else "an agent's"
     return {
         "interval": f"every {rule.every} of {whose} attempts",
         "plateau": f"{rule.every} of {whose} attempts without a best"
         + (f" by more than {rule.epsilon:.3g}" if rule.epsilon else ""),
-        "silence": f"{rule.minutes} min without a submission",
-        "stall": f"{rule.minutes} min without an event",
-        "crashes": f"{rule.every} crashes within {rule.minutes} min",
+        "silence": f"{rule.minutes or 0:g} min without a submission",
+        "stall": f"{rule.minutes or 0:g} min without an event",
+        "crashes": f"{rule.every} crashes within {rule.minutes or 0:g} min",
         "budget": f"{rule.fraction or 1:.0%} of the budget used",
         "convergence": f"{rule.threshold:.0%} of {whose} last {rule.every} are near-copies",
     }[rule.trigger]

@@ -1,19 +1,10 @@
-"""The `llm` agent as the run sees it, and where its checkpoints are."""
-
-import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
-
-import aiosqlite
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+"""The `llm` agent as the run sees it."""
 
 from harness.agents.base import AgentConfig, AgentContext
 from harness.agents.endpoints import EndpointPool
 from harness.agents.llm.loop import Worker
 from harness.agents.model import resolve_endpoint
-
-_LOCK_TIMEOUT_S = 60.0
+from harness.agents.saver import open_checkpoints
 
 
 class LlmAgent:
@@ -51,16 +42,5 @@ class LlmAgent:
             ModelRefusedError: The endpoint refuses the key, the model or the request.
             ContextTooLongError: Even the shortest conversation is too long for the endpoint.
         """
-        async with open_checkpoints(context.checkpoints) as saver:
+        with open_checkpoints(context.checkpoints) as saver:
             await Worker(context).work(saver)
-
-
-@asynccontextmanager
-async def open_checkpoints(path: Path) -> AsyncGenerator[AsyncSqliteSaver]:
-    """The checkpoints of a run's agents."""
-    # Changing the journal mode does not wait for locks. Done here, in one go without giving up the
-    # event loop, the agents of a run cannot get in each other's way.
-    with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-    async with aiosqlite.connect(path, timeout=_LOCK_TIMEOUT_S) as connection:
-        yield AsyncSqliteSaver(connection)

@@ -25,6 +25,8 @@ _WORTH_ASKING = 0.1
 _WORTH_CHARACTERS = 2000
 _OUTPUT_CHARACTERS = 1500
 _WORDS_SHARE = 0.5
+_LEAST_WORDS = 40
+"""Characters below which an answer is no summary."""
 
 _NO_SUMMARY = (
     BudgetExhaustedError,
@@ -89,7 +91,8 @@ class Summariser:
             # The put-together summary does as well; what is wrong shows again at the next turn.
             return "", {"by": "run", "failed": str(error)[:500]}
         words = clean(str(answer.message.get("content") or "")).strip()
-        if not words or answer.finish_reason == "length" or "tool_calls" in answer.message:
+        cut = answer.finish_reason == "length" or "tool_calls" in answer.message
+        if cut or len(words) < _LEAST_WORDS:
             return "", {"by": "run", "failed": f"no summary ({answer.finish_reason})"}
         return clip(words, max(2000, int(room * _WORDS_SHARE))), {"by": "model"}
 

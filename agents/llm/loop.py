@@ -1,6 +1,6 @@
 """The loop of one agent as a graph.
 
-    assign → model ⇄ tool → … → end of the directive → assign → …
+    assign → model ⇄ tool → … → the directive ends → assign → … → no directive is left
         compact stands before model whenever the conversation has become too long
 
 One thread per agent over the whole run. Each tool call is a step of its own: after a kill the
@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 
 from harness.agents.base import AgentContext, Assignment
@@ -32,6 +31,7 @@ from harness.agents.llm.room import Room
 from harness.agents.llm.state import Desk, State, Update
 from harness.agents.model import Answer
 from harness.agents.prompts import directive_prompt, research_prompt, system_prompt
+from harness.agents.saver import LoopSaver
 from harness.agents.tools import ToolCall, run_tool, tool_schemas
 from harness.agents.tools.bench import Bench, Pending
 from harness.agents.tools.shell import Shell
@@ -75,7 +75,7 @@ class Worker:
         self._most_turns = context.config.max_turns
         self._research_turns = min(self._most_turns, RESEARCH_TURNS)
 
-    async def work(self, saver: AsyncSqliteSaver) -> None:
+    async def work(self, saver: LoopSaver) -> None:
         """Directive after directive, until there is none."""
         graph = self._graph(saver)
         config = {
@@ -84,12 +84,7 @@ class Worker:
         }
         start = await self._continue(graph, config)
         try:
-            while True:
-                state = await graph.ainvoke(start, config, durability="sync")
-                desk = Desk.load(state["desk"])
-                if desk.over:
-                    return
-                start = {"desk": desk.dump()}
+            await graph.ainvoke(start, config, durability="sync")
         finally:
             await self._bench.jobs.stop()
 
@@ -111,7 +106,7 @@ class Worker:
             return None
         return {"desk": replace(desk, over=False).dump()}
 
-    def _graph(self, saver: AsyncSqliteSaver) -> Any:
+    def _graph(self, saver: LoopSaver) -> Any:
         builder: Any = StateGraph(State)
         builder.add_node("assign", self._assign)
         builder.add_node("compact", self._compact)
@@ -121,8 +116,8 @@ class Worker:
         builder.add_edge(START, "assign")
         builder.add_conditional_edges("assign", self._after_assign, [*asking, END])
         builder.add_edge("compact", "model")
-        builder.add_conditional_edges("model", self._after_model, ["tool", *asking, END])
-        builder.add_conditional_edges("tool", self._after_tool, ["tool", *asking, END])
+        builder.add_conditional_edges("model", self._after_model, ["tool", *asking, "assign"])
+        builder.add_conditional_edges("tool", self._after_tool, ["tool", *asking, "assign"])
         return builder.compile(checkpointer=saver)
 
     # The next directive
@@ -198,6 +193,9 @@ class Worker:
             turn=turns,
             finish_reason=answer.finish_reason,
             usage=asdict(answer.usage),
+            reasoning=answer.reasoning,
+            protocol=answer.protocol,
+            tries=answer.tries,
             duration_s=_since(began),
         )
         gauge = self._room.answered(gauge, request, tools, answer.usage.prompt_tokens)
@@ -250,7 +248,7 @@ class Worker:
         if unanswered(messages):
             return "tool"
         if desk.closed or messages[-1]["role"] != "user":
-            return END
+            return "assign"
         return self._next_ask(state)
 
     # Tools
@@ -325,10 +323,10 @@ class Worker:
     def _after_tool(self, state: State) -> str:
         desk = Desk.load(state["desk"])
         if desk.closed:
-            return END
+            return "assign"
         if unanswered(state["messages"]):
             return "tool"
-        return END if desk.turns >= self._max_turns(desk) else self._next_ask(state)
+        return "assign" if desk.turns >= self._max_turns(desk) else self._next_ask(state)
 
     # The context window
 

@@ -78,7 +78,7 @@ class State(TypedDict):
     messages: Annotated[
         list[Message], DeltaChannel(reduce, list, snapshot_frequency=SNAPSHOT_UPDATES)
     ]
-    shell: Annotated[Shell, DeltaChannel(replaced, dict, snapshot_frequency=SNAPSHOT_UPDATES)]
+    shell: Annotated[Shell, DeltaChannel(replaced, dict, snapshot_frequency=1)]
     calls: int
     """Tool calls of the thread so far; part of each call's key."""
     desk: dict[str, Any]

@@ -12,12 +12,12 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
+from harness.agents.addresses import resolve_endpoint
 from harness.agents.base import AgentConfig, AgentContext
 from harness.agents.endpoints import EndpointPool
-from harness.agents.model import resolve_endpoint
-from harness.agents.pipeline.checkpoints import open_checkpoints, prune
 from harness.agents.pipeline.state import State, Update
 from harness.agents.pipeline.worker import Worker
+from harness.agents.saver import open_checkpoints
 
 _UNBOUNDED_STEPS = 1_000_000
 
@@ -74,7 +74,7 @@ class PipelineAgent:
         """
         thread = f"{context.agent}/pipeline"
         config = {"configurable": {"thread_id": thread}, "recursion_limit": _UNBOUNDED_STEPS}
-        async with open_checkpoints(context.checkpoints) as saver:
+        with open_checkpoints(context.checkpoints) as saver:
             graph = _graph(Worker(context), saver)
             snapshot = await graph.aget_state(config)
             number = context.current.directive.number if context.current else None
@@ -85,7 +85,7 @@ class PipelineAgent:
                 state = await graph.ainvoke(start, config, durability="sync")
                 if state["over"]:
                     return
-                await prune(saver, thread)
+                saver.keep_last(thread)
                 start = {"over": False}
 
 

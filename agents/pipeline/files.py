@@ -10,6 +10,8 @@ from harness.errors import SubmissionRefusedError
 from harness.sandbox.scan import Sieve, SubmissionRules
 from harness.sandbox.tree import path_problem
 
+_CONTEXT_LINES = 8
+
 Files = dict[str, str]
 """Text by path."""
 
@@ -97,6 +99,7 @@ def difference(base: Mapping[str, str], files: Mapping[str, str]) -> str:
             "/dev/null" if old is None else f"a/{path}",
             f"b/{path}",
             lineterm="",
+            n=_CONTEXT_LINES,
         )
         parts.extend(lines)
     return "\n".join(parts)

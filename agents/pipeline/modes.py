@@ -15,7 +15,7 @@ def choose(desk: Desk, state: State) -> Update:
     """The coding mode for the plan: the step that follows, and for modules which ones."""
     scratch = desk.assignment.directive.operator in _FROM_SCRATCH
     if desk.base and not scratch:
-        if state["misses"] < MISSES:
+        if state["misses"] < MISSES or not _can_rewrite(desk, state):
             return _mode("diff")
         return _mode("full") | {"misses": 0}
     paths = targets(desk, state)
@@ -28,6 +28,11 @@ def choose(desk: Desk, state: State) -> Update:
 
 def _mode(name: str) -> Update:
     return {"next": name, "tried": [name]}
+
+
+def _can_rewrite(desk: Desk, state: State) -> bool:
+    """Whether the files that would be written whole are shown whole."""
+    return desk.shows_whole(state, targets(desk, state) or desk.base)
 
 
 def targets(desk: Desk, state: State) -> list[str]:
@@ -76,7 +81,7 @@ def other_way(desk: Desk, state: State) -> Update:
         return {"files": {}, "modules": [], "tried": [*tried, "full"], "next": "full"}
     missed = {"misses": state["misses"] + 1} if tried == ["diff"] and not state["left_out"] else {}
     for mode in ("full", "diff"):
-        if mode not in tried and desk.base:
+        if mode not in tried and (mode == "diff" or _can_rewrite(desk, state)):
             return {"tried": [*tried, mode], "next": mode, **missed}  # type: ignore[typeddict-item]
     if state["repairs"]:
         return {"next": "finish", "ended": "the repair could not be read", **GIVEN_UP}

@@ -1,17 +1,21 @@
 """What the `pipeline` agent's model is asked. The words are in the templates `pipeline_*.md.j2`."""
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
-
-import jinja2
 
 from harness.agents.base import AgentContext, Assignment
 from harness.agents.pipeline.files import Files, difference, readable
 from harness.agents.pipeline.state import State
-from harness.agents.prompts import budget_left, describe, feedback, standing
+from harness.agents.prompts import (
+    budget_left,
+    describe,
+    feedback,
+    scale,
+    standing,
+    teammates,
+)
+from harness.agents.prompts.templates import render
 from harness.agents.text import fence, one_line
 from harness.attempt import Attempt, Status, better
 from harness.memory.base import Recalled
@@ -22,27 +26,20 @@ _CHARACTERS_PER_TOKEN = 3
 _PROMPT_SHARE = 0.6
 _MOST_CHARACTERS = 90_000
 _FINDINGS_CHARACTERS = 8_000
+_KNOWLEDGE_CHARACTERS = 12_000
+_READ_TIMEOUT_S = 30.0
+_READ_KNOWLEDGE = """
+cd "$1" || exit 1
+find . -type f | sort | head -n 20 | while IFS= read -r file; do
+    grep -Iq . "$file" || continue
+    echo "### $file"
+    head -c 6000 "$file"
+    echo
+done
+""".strip()
 _LEAST_CHARACTERS = 2_000
 _GOOD = frozenset({"improved"})
 _UNMEASURED = frozenset({"", "equal"})
-
-
-@functools.lru_cache(maxsize=16)
-def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
-    shipped = jinja2.PackageLoader("harness.agents", "prompts")
-    return jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(list(folders)), shipped]),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def render(context: AgentContext, name: str, **values: Any) -> str:
-    """A template filled in; the folders of `context.prompts` come before the shipped ones."""
-    environment = _environment(tuple(context.prompts))
-    return environment.get_template(f"{name}.md.j2").render(**values).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,9 @@ class Desk:
     base: Files
     unreadable: Sequence[str] = ()
     """Files of the base that are not text."""
-    references: Sequence[tuple[Attempt, Files]] = field(default=())
+    references: Sequence[tuple[Attempt, Files]] = ()
+    shrunk: int = 0
+    """How often its room was halved, because a question was too long for the model."""
 
     def files(self, state: State) -> Files:
         """The base's files with the changes so far."""
@@ -72,7 +71,7 @@ class Desk:
         window = model.context_tokens * _CHARACTERS_PER_TOKEN
         answer = min(model.max_output_tokens * _CHARACTERS_PER_TOKEN, window // 2)
         share = int((window - answer) * _PROMPT_SHARE)
-        return max(_LEAST_CHARACTERS, min(share, _MOST_CHARACTERS))
+        return max(_LEAST_CHARACTERS, min(share, _MOST_CHARACTERS) >> self.shrunk)
 
     def ask(self, template: str, **values: Any) -> str:
         """A prompt from a template, with what all of them may show."""
@@ -82,7 +81,7 @@ class Desk:
             "operator": directive.operator.value,
             "reason": one_line(directive.reason, limit=400).rstrip("."),
         }
-        return render(self.context, template, **(common | values))
+        return render(self.context.prompts, template, **(common | values))
 
     def situation(self, state: State) -> dict[str, Any]:
         """What a plan starts from."""
@@ -101,6 +100,8 @@ class Desk:
             if state["findings"]
             else "",
             "messages": state["messages"],
+            "team": teammates(self.context.team(), self.context.agent),
+            "scale": scale(self.context.task, self.context.graph),
             "standing": standing(self.context.graph),
             "budget": budget_left(self.context.budget()),
         }
@@ -118,6 +119,11 @@ class Desk:
             "files": self._shown(self.files(state), first, self._share(0.6), self.unreadable),
             "references": self.shown_references(),
         }
+
+    def shows_whole(self, state: State, paths: Iterable[str]) -> bool:
+        """Whether coding sees all of these files: who does not must not write them anew."""
+        files = self.files(state)
+        return sum(len(files.get(path, "")) for path in paths) <= self._share(0.6)
 
     def shown_references(self) -> list[dict[str, Any]]:
         """The references with their files."""
@@ -150,7 +156,9 @@ class Desk:
             if len(content) > room and shown:
                 hidden.append(f"{path} ({len(content)} characters)")
                 continue
-            shown.append(f"### {path}\n\n{fence(content, path, room)}")
+            name = one_line(path, limit=200)
+            body = fence(content.removesuffix("\n"), name, room)
+            shown.append(f"### {name}\n\n{body}")
             room -= min(len(content), room)
         if hidden:
             shown.append(f"Not shown: {', '.join(hidden[:100])}")
@@ -167,10 +175,28 @@ async def open_desk(context: AgentContext, assignment: Assignment) -> Desk:
     return Desk(context, assignment, base, unreadable, references)
 
 
-def system(context: AgentContext) -> str:
+async def read_knowledge(context: AgentContext) -> str:
+    """The beginnings of the files that the user gives to agents: this model cannot open them."""
+    folder = context.task.knowledge
+    if folder is None:
+        return ""
+    result = await context.sandbox.exec(
+        ["sh", "-c", _READ_KNOWLEDGE, "sh", folder], timeout_s=_READ_TIMEOUT_S
+    )
+    text = result.text().strip()
+    return fence(text, "knowledge", _KNOWLEDGE_CHARACTERS) if result.ok and text else ""
+
+
+def system(context: AgentContext, knowledge: str) -> str:
     """The same first message for every question: endpoints cache it."""
+    room = context.model.context_tokens * _CHARACTERS_PER_TOKEN // 8
     return render(
-        context, "pipeline_system", agent=context.agent, role=context.role, task=context.task
+        context.prompts,
+        "pipeline_system",
+        agent=context.agent,
+        role=context.role,
+        task=context.task,
+        knowledge=knowledge if len(knowledge) <= room else "",
     )
 
 

@@ -44,6 +44,7 @@ class Update(TypedDict, total=False):
     findings: list[str]
     messages: list[str]
     misses: int
+    shrunk: int
 
 
 class State(TypedDict):
@@ -91,9 +92,14 @@ class State(TypedDict):
     """Heartbeats' and the user's, for the next plan. Last until they were shown."""
     misses: int
     """Directives in a row in which no block of a diff applied. Lasts."""
+    shrunk: int
+    """Times a question was too long for the model: the next ones show half of it. Lasts, but for
+    one with each directive."""
 
 
-def fresh(directive: int, findings: Sequence[str], messages: Sequence[str], misses: int) -> Update:
+def fresh(
+    directive: int, *, findings: Sequence[str], messages: Sequence[str], misses: int, shrunk: int
+) -> Update:
     """The state at the beginning of a directive."""
     return {
         "directive": directive,
@@ -114,6 +120,7 @@ def fresh(directive: int, findings: Sequence[str], messages: Sequence[str], miss
         "findings": list(findings)[-FINDINGS_KEPT:],
         "messages": list(messages)[-MESSAGES_KEPT:],
         "misses": misses,
+        "shrunk": shrunk,
     }
 
 

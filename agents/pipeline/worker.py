@@ -1,7 +1,7 @@
 """The steps of the `pipeline` agent's graph."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from harness.agents.base import AgentContext, Assignment
@@ -15,6 +15,7 @@ from harness.agents.pipeline.prompts import (
     Desk,
     open_desk,
     outcome,
+    read_knowledge,
     sorted_records,
     system,
 )
@@ -30,10 +31,13 @@ from harness.agents.pipeline.state import (
 from harness.agents.prompts import verdict_text
 from harness.agents.text import clip, one_line
 from harness.attempt import Operator, Status
-from harness.errors import SubmissionRefusedError
+from harness.errors import ContextTooLongError, SubmissionRefusedError
 
 MAX_REPAIRS = 3
 """Times a program that does not run is sent back before the directive ends without it."""
+
+MAX_HALVINGS = 5
+"""Times that what a question shows is halved for a model that finds it too long."""
 
 RECALLED = 6
 _QUERY_CHARACTERS = 2_000
@@ -50,6 +54,7 @@ class Worker:
     def __init__(self, context: AgentContext) -> None:
         self._context = context
         self._desk: Desk | None = None
+        self._knowledge: str | None = None
         self._heard = {
             "recall": self._recall,
             "choose": self._choose,
@@ -75,7 +80,7 @@ class Worker:
         context = self._context
         context.say("asking for a directive")
         if "directive" not in state:
-            self._log("system", {"role": "system", "content": system(context)}, "assign")
+            self._log("system", await self._system(), "assign")
         findings: list[str] = state.get("findings", [])
         messages: list[str] = [*state.get("messages", [])]
         for intervention in context.interventions():
@@ -88,8 +93,14 @@ class Worker:
         if assignment is None:
             return {"over": True, "next": "", "findings": findings, "messages": messages}
         self._desk = None
-        number = assignment.directive.number
-        return fresh(number, findings, messages, state.get("misses", 0))
+        return fresh(
+            assignment.directive.number,
+            findings=findings,
+            messages=messages,
+            misses=state.get("misses", 0),
+            # One step back, since this one's files or model may be others.
+            shrunk=max(0, state.get("shrunk", 0) - 1),
+        )
 
     def _hear(self, state: State, update: Update) -> Update:
         """What a step changes, with the interventions that came during it."""
@@ -113,7 +124,7 @@ class Worker:
     async def _ask(self, stage: Stage, state: State) -> Update:
         """One model call, and what is made of its answer."""
         context = self._context
-        desk = await self._open()
+        desk = replace(await self._open(), shrunk=state["shrunk"])
         if state["calls"] >= context.config.max_turns:
             self._event(stage.name, "no model calls are left for this directive")
             return _next_question(stage.give_up(desk, state, ""))
@@ -122,9 +133,15 @@ class Worker:
             _user(desk.ask(stage.template, **stage.values(desk, state)))
         ]
         self._log("user", messages[-1], stage.name)
-        sent = [{"role": "system", "content": system(context)}, *messages]
+        sent = [await self._system(), *messages]
         client = context.endpoints.client(context.model)
-        answer = await client.complete(sent, [], context.model_call)
+        try:
+            answer = await client.complete(sent, [], context.model_call)
+        except ContextTooLongError as error:
+            if state["shrunk"] >= MAX_HALVINGS:
+                raise
+            self._event(stage.name, f"the question is too long and is asked shorter: {error}")
+            return {"shrunk": state["shrunk"] + 1, "exchange": [], "next": stage.name}
         self._log(
             "assistant",
             answer.message,
@@ -182,6 +199,7 @@ class Worker:
 
     async def _choose(self, state: State) -> Update:
         update = choose(await self._open(), state)
+        self._context.claim(focus=state["plan"]["title"])
         self._event("choose", f"coding mode: {update.get('next', '')}")
         return update
 
@@ -233,11 +251,14 @@ class Worker:
             text = f"{finding}\n({came_of_it})"
             await context.note(one_line(title, limit=200) or "untitled", text, key=key)
         learnt = one_line(f"“{title}”: {came_of_it}. {finding}", limit=700)
-        return {
-            **fresh(state["directive"], [*state["findings"], learnt], state["messages"], 0),
-            "misses": state["misses"],
-            "next": "",
-        }
+        clear = fresh(
+            state["directive"],
+            findings=[*state["findings"], learnt],
+            messages=state["messages"],
+            misses=state["misses"],
+            shrunk=state["shrunk"],
+        )
+        return {**clear, "next": ""}
 
     async def _place(self, state: State) -> str:
         """Put the files into the workspace, whatever is there; says what is wrong with them."""
@@ -258,6 +279,11 @@ class Worker:
     @staticmethod
     def _placed(state: State) -> list[str]:
         return sorted({*state["placed"], *state["files"]})
+
+    async def _system(self) -> Message:
+        if self._knowledge is None:
+            self._knowledge = await read_knowledge(self._context)
+        return {"role": "system", "content": system(self._context, self._knowledge)}
 
     async def _open(self) -> Desk:
         """The desk of the open directive."""

@@ -83,12 +83,9 @@ def _samples() -> dict[str, list[Values]]:
         "turns": 10,
         "knowledge": "/knowledge",
     }
-    blank = filled | {
-        "base": {"id": "1", "summary": "a summary", "feedback": ""},
-        "references": [],
-        "knowledge": None,
-        **dict.fromkeys(("recalled", "role", "focus", "team", "budget"), ""),
-    }
+    blank: dict[str, Any] = dict(filled)
+    blank |= dict.fromkeys(("recalled", "role", "focus", "team", "budget"), "")
+    blank |= {"base": {**filled["base"], "feedback": ""}, "references": (), "knowledge": None}
     summary: dict[str, Any] = {
         "own": True,
         "words": "words",

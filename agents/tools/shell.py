@@ -28,8 +28,8 @@ __harness_env=$(command -v env)
 __harness_end() {
     set -- "$?"
     trap - EXIT
-    { printf '%s\n' "$__harness_mark"; pwd -P; printf '\0'; "$__harness_env" -0
-      printf '%s\n' "$__harness_mark"; } >&9 2>/dev/null
+    { printf '%s\n' "$__harness_mark"; pwd -P || printf '%s\n' "$PWD"; printf '\0'
+      "$__harness_env" -0; printf '%s\n' "$__harness_mark"; } >&9 2>/dev/null
     exit "$1"
 }
 trap __harness_end EXIT
@@ -100,9 +100,9 @@ class Shell:
         return self._given
 
     def _take(self, left: bytes, given: Mapping[str, str], workdir: str) -> None:
-        folder, _, environment = left.partition(b"\n\0")
+        folder, _, environment = left.partition(b"\0")
         try:
-            cwd = folder.decode("utf-8")
+            cwd = folder.decode("utf-8").removesuffix("\n")
         except UnicodeDecodeError:
             cwd = ""
         self.cwd = "" if cwd == workdir else cwd

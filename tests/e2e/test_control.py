@@ -17,7 +17,7 @@ from harness.cli.main import run as main
 from harness.run.folder import RunFolder, live_process
 
 LAUNCH = ("launch", "circle_packing", "--agents", "2", "--sandbox", "process")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def _wait_for_evaluations(cli: Cli, count: int) -> dict[str, Any]:

@@ -47,6 +47,12 @@ def test_four_agents_improve_the_seed_over_http(
     assert done["cost_usd"] is None, "the price of this model is unknown, never 0"
     status = cli.json("status", run)
     assert status["tokens"] == done["tokens"]
+    usage = cli.json("show", run, "1")["usage"]
+    assert usage["calls"] >= 3
+    assert usage["cost_usd"] is None
+    assert usage["prompt_tokens"] + usage["completion_tokens"] < done["tokens"]
+    report = cli("report", run).stdout
+    assert "| scripted | " in report
     assert len(chats) >= 12
     offered = {tool["function"]["name"] for tool in chats[0].body["tools"]}
     assert offered >= {"bash", "read", "write", "edit", "submit", "board"}

@@ -1,6 +1,9 @@
 """The `pipeline` agent through the command line: real HTTP to the scripted endpoint."""
 
 import json
+import signal
+import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +58,28 @@ def test_two_agents_improve_the_seed_by_plans(
     turns = (cli.folder / "runs" / run / "transcripts" / "agent-1.jsonl").read_text("utf-8")
     stages_told = {json.loads(turn).get("stage") for turn in turns.splitlines()}
     assert stages_told >= {"plan", "choose", "diff", "review", "check", "submit", "analyse"}
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(cli: Cli, endpoint: ScriptedEndpoint) -> None:
+    running = cli.start(
+        "launch", "circle_packing", "--agent", "pipeline", "--agents", "2", "--evals", "6",
+        "--model", "scripted", "--sandbox", "process", "--unsafe", "--json",
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(endpoint.chats) < 12 and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    before = len(endpoint.chats)
+    done = cli.launch("resume", "latest")[-1]
+    assert (done["reason"], done["evaluations"]) == ("evaluations", 6)
+    judged = [a for a in cli.json("attempts", "latest")["attempts"] if a["status"] != "duplicate"]
+    assert len(judged) == 6
+    assert len(endpoint.chats) > before
+    # Each agent repeats at most the call that was cut off.
+    asked_for = Counter(json.dumps(chat.messages) for chat in endpoint.chats)
+    assert sum(count - 1 for count in asked_for.values()) <= 2
 
 
 def test_a_model_must_be_named(cli: Cli) -> None:

@@ -1,20 +1,33 @@
 """A live run is paused, told, changed from another process: `pause | resume | tell | set`."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.conftest import Cli
 
+from harness.run.folder import RunFolder, live_process
 from harness.testing.behaviours import improver
 from harness.testing.endpoint import ScriptedEndpoint
 
 pytestmark = pytest.mark.slow
 
-LAUNCH = ("launch", "circle_packing", "--sandbox", "process", "--evals", "5000", "--json")
-PATIENCE_S = 60.0
+LAUNCH = (
+    "launch",
+    "circle_packing",
+    "--sandbox",
+    "process",
+    "--evals",
+    "5000",
+    "--detach",
+    "--json",
+)
+PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -24,10 +37,20 @@ def endpoint(cli: Cli) -> Iterator[ScriptedEndpoint]:
         yield server
 
 
-def _start(cli: Cli, *arguments: str) -> tuple[Any, str]:
-    process = cli.start(*LAUNCH, *arguments)
-    assert process.stdout is not None
-    return process, json.loads(process.stdout.readline())["run"]
+@pytest.fixture
+def start(cli: Cli) -> Iterator[Callable[..., str]]:
+    """Launches detached (a pipe that nobody empties would hold the run up); gives the run."""
+    started: list[dict[str, Any]] = []
+
+    def begin(*arguments: str) -> str:
+        record: dict[str, Any] = json.loads(cli(*LAUNCH, *arguments).stdout)
+        started.append(record)
+        return str(record["run"])
+
+    yield begin
+    for record in started:
+        if live_process(RunFolder(Path(record["path"]))) == record["pid"]:
+            os.kill(record["pid"], signal.SIGKILL)
 
 
 def _until(cli: Cli, run: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -47,11 +70,16 @@ def _agent(status: dict[str, Any], name: str) -> dict[str, Any]:
     return found[0]
 
 
-def _end(cli: Cli, process: Any, run: str) -> dict[str, Any]:
+def _end(cli: Cli, run: str) -> dict[str, Any]:
+    """Stop the run; its `done` record."""
     cli("stop", run)
-    stdout, stderr = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, stderr
-    done: dict[str, Any] = json.loads(stdout.splitlines()[-1])
+    return _done(cli, run)
+
+
+def _done(cli: Cli, run: str) -> dict[str, Any]:
+    _until(cli, run, lambda status: status["state"] != "running")
+    log = cli.folder / "runs" / run / "launch.log"
+    done: dict[str, Any] = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
     return done
 
 
@@ -59,14 +87,15 @@ def _refused(cli: Cli, *arguments: str) -> str:
     stderr = cli(*arguments, code=2).stderr
     lines = [line.strip() for line in stderr.splitlines()]
     assert "Traceback" not in stderr
+    assert "did not answer" not in stderr
     assert lines[-3].startswith("error: ")
     assert lines[-2].startswith("expected: "), stderr
     assert lines[-1].startswith("to do:"), stderr
     return stderr
 
 
-def test_one_agent_is_paused_and_goes_on(cli: Cli) -> None:
-    process, run = _start(cli, "--agents", "2")
+def test_one_agent_is_paused_and_goes_on(cli: Cli, start: Callable[..., str]) -> None:
+    run = start("--agents", "2")
     _until(cli, run, lambda s: s["evaluations"] >= 4)
     assert "agent-1" in cli.json("pause", run, "agent-1")["answer"]
     held = _agent(_until(cli, run, lambda s: _agent(s, "agent-1")["state"] == "paused"), "agent-1")[
@@ -81,11 +110,11 @@ def test_one_agent_is_paused_and_goes_on(cli: Cli) -> None:
     _until(cli, run, lambda s: _agent(s, "agent-1")["attempts"] > held)
     _refused(cli, "resume", run, "agent-1")
     assert "agent-9" in _refused(cli, "pause", run, "agent-9")
-    _end(cli, process, run)
+    _end(cli, run)
 
 
-def test_the_whole_run_is_paused_and_goes_on(cli: Cli) -> None:
-    process, run = _start(cli, "--agents", "2")
+def test_the_whole_run_is_paused_and_goes_on(cli: Cli, start: Callable[..., str]) -> None:
+    run = start("--agents", "2")
     _until(cli, run, lambda s: s["evaluations"] >= 4)
     cli("pause", run)
     status = _until(cli, run, lambda s: all(a["state"] == "paused" for a in s["agents"]))
@@ -97,27 +126,27 @@ def test_the_whole_run_is_paused_and_goes_on(cli: Cli) -> None:
     assert json.loads(watching.stdout.readline())["evaluations"] == held
     cli("resume", run)
     _until(cli, run, lambda s: s["evaluations"] > held + 2 and not s["paused"])
-    done = _end(cli, process, run)
+    done = _end(cli, run)
     assert done["reason"] == "stopped"
     stdout, _ = watching.communicate(timeout=PATIENCE_S)
     assert json.loads(stdout.splitlines()[-1])["state"] == "ended"
 
 
-def test_a_paused_run_can_be_stopped(cli: Cli) -> None:
-    process, run = _start(cli, "--agents", "2")
+def test_a_paused_run_can_be_stopped(cli: Cli, start: Callable[..., str]) -> None:
+    run = start("--agents", "2")
     _until(cli, run, lambda s: s["evaluations"] >= 3)
     cli("pause", run)
     _until(cli, run, lambda s: all(a["state"] == "paused" for a in s["agents"]))
-    assert _end(cli, process, run)["reason"] == "stopped"
+    assert _end(cli, run)["reason"] == "stopped"
     # A pause does not outlive the process: the resumed run works.
     total = cli.json("status", run)["evaluations"] + 2
     assert cli.launch("resume", run, "--evals", str(total))[-1]["evaluations"] == total
 
 
-def test_what_is_told_reaches_whom_it_is_for(cli: Cli, endpoint: ScriptedEndpoint) -> None:
-    process, run = _start(
-        cli, "--agents", "2", "--model", "scripted", "--unsafe", "--memory", "run"
-    )
+def test_what_is_told_reaches_whom_it_is_for(
+    cli: Cli, endpoint: ScriptedEndpoint, start: Callable[..., str]
+) -> None:
+    run = start("--agents", "2", "--model", "scripted", "--unsafe", "--memory", "run")
     _until(cli, run, lambda s: s["evaluations"] >= 3)
     cli("tell", run, "agent-1", "think of KUMQUATS")
     cli("tell", run, "and all of MEDLARS")
@@ -128,7 +157,7 @@ def test_what_is_told_reaches_whom_it_is_for(cli: Cli, endpoint: ScriptedEndpoin
     assert any(
         event["kind"] == "command" and "KUMQUATS" in event["text"] for event in status["events"]
     )
-    _end(cli, process, run)
+    _end(cli, run)
 
     def told(agent: str) -> str:
         return cli("transcript", run, agent, "--full").stdout
@@ -141,8 +170,8 @@ def test_what_is_told_reaches_whom_it_is_for(cli: Cli, endpoint: ScriptedEndpoin
     assert any("KUMQUATS" in text for text in sent), "the model was told"
 
 
-def test_settings_of_a_live_run(cli: Cli) -> None:
-    process, run = _start(cli, "--agents", "2")
+def test_settings_of_a_live_run(cli: Cli, start: Callable[..., str]) -> None:
+    run = start("--agents", "2")
     _until(cli, run, lambda s: s["evaluations"] >= 3)
     before = cli.json("status", run)["budget"]
     answer = cli.json("set", run, "budget.evaluations=+50", "budget.hours=2.5")["answer"]
@@ -159,6 +188,5 @@ def test_settings_of_a_live_run(cli: Cli) -> None:
     assert cli.json("status", run)["budget"]["usd"] is None, "all of it or nothing"
 
     cli("set", run, "target=1.0")  # below what is reached
-    stdout, stderr = process.communicate(timeout=PATIENCE_S)
-    assert json.loads(stdout.splitlines()[-1])["reason"] == "target", stderr
+    assert _done(cli, run)["reason"] == "target"
     assert cli.json("status", run)["budget"] == budget, "a resume goes on with it"

@@ -6,19 +6,29 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.testing.endpoint import Reply, Request, ScriptedEndpoint, text, tool_calls
+from harness.testing.endpoint import (
+    Behaviour,
+    Reply,
+    Request,
+    ScriptedEndpoint,
+    text,
+    tool_calls,
+)
 
 DIRECTIVES = 3
 
 _CHILD = """
-import asyncio, os, signal, sys
+import asyncio, json, os, signal, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,7 +39,7 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
 from harness.testing.context import LocalContext, open_context
 
-folder, url, method, when, number = sys.argv[1:]
+folder, url, method, when, number = sys.argv[1:6]
 calls = 0
 
 
@@ -53,7 +63,9 @@ kind = type("Dying", (LocalContext,), {method: dies(method)} if method else {})
 
 
 async def main():
-    config = AgentConfig(model=ModelConfig(name="m", base_url=url))
+    options = json.loads(sys.argv[6]) if len(sys.argv) > 6 else {}
+    model = ModelConfig(name="m", base_url=url, **options.pop("model", {}))
+    config = AgentConfig(model=model, **options)
     with ThreadPoolExecutor(4) as executor:
         provider = ProcessProvider(SandboxConfig(provider="process"), executor)
         operators = [Operator.IMPROVE] * DIRECTIVES
@@ -171,3 +183,147 @@ def wait_for_a_sign_of_life(
         child.wait(then_s)
     except subprocess.TimeoutExpired:
         return
+
+
+class Child:
+    """The agent in a process of its own, which the endpoint may kill at a request."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self._command = [sys.executable, "-c", _CHILD, str(folder), "", "", "", "0"]
+        self._options = json.dumps(options)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, url: str) -> int:
+        command = [*self._command, self._options]
+        command[4] = url
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as self._process:
+            _, errors = self._process.communicate(timeout=120)
+        assert self._process.returncode in (0, -signal.SIGKILL), errors.decode()
+        return self._process.returncode
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
+def killed_once(folder: Path, script: "Killing", **options: Any) -> list[Request]:
+    """Run, be killed, run again to the end; the chat requests."""
+    child = Child(folder, **options)
+    script.child = child
+    with ScriptedEndpoint(script) as endpoint:
+        assert child.run(endpoint.url) == -signal.SIGKILL
+        assert child.run(endpoint.url) == 0
+        return endpoint.chats
+
+
+class Killing:
+    """A behaviour that kills the agent once, when it is asked what `when` says."""
+
+    def __init__(self, behave: Behaviour, when: Callable[[Request], bool]) -> None:
+        self.child: Child | None = None
+        self._behave = behave
+        self._when = when
+        self._killed = False
+
+    def __call__(self, request: Request) -> Reply:
+        if not self._killed and self._when(request):
+            self._killed = True
+            assert self.child is not None
+            self.child.kill()
+        return self._behave(request)
+
+
+def tools(request: Request) -> list[str]:
+    return [str(m["content"]) for m in request.messages if m["role"] == "tool"]
+
+
+@pytest.mark.slow
+def test_a_command_that_a_kill_interrupted_is_repeated_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    log = folder / "workspace" / "log"
+    child = Child(folder, max_turns=3)
+
+    def behave(request: Request) -> Reply:
+        return (
+            text("done")
+            if tools(request)
+            else tool_calls(
+                ("bash", {"command": "export A=1"}),
+                ("bash", {"command": "echo $A >> log; while [ ! -e go ]; do sleep 0.05; done"}),
+                ("bash", {"command": "cat log"}),
+            )
+        )
+
+    def kill_in_the_middle() -> None:
+        for _ in range(1200):
+            if log.exists():
+                break
+            time.sleep(0.05)
+        child.kill()
+        (log.parent / "go").touch()
+
+    with ScriptedEndpoint(behave) as endpoint:
+        killer = threading.Thread(target=kill_in_the_middle)
+        killer.start()
+        assert child.run(endpoint.url) == -signal.SIGKILL
+        killer.join()
+        assert child.run(endpoint.url) == 0
+        first, second, third = tools(endpoint.chats[-1])[:3]
+    assert "repeated" not in first
+    assert "(this call was repeated after a restart; its first run may have had effects" in second
+    assert third.startswith("1\n1\n"), "it ran twice, with the variable carried over"
+    assert "repeated" not in third
+
+
+@pytest.mark.slow
+def test_a_kill_in_mid_compaction_leaves_the_old_conversation(tmp_path: Path) -> None:
+    def is_summary(request: Request) -> bool:
+        return "You write the summary" in str(request.messages[0]["content"])
+
+    def behave(request: Request) -> Reply:
+        if is_summary(request):
+            return text("So far I have counted, and nothing else of note happened at all.")
+        if request.messages[-1]["role"] == "user":
+            command = {"command": f"echo {request.number} > x.txt"}
+            return tool_calls(("bash", command), ("submit", {"title": f"n{request.number}"}))
+        if len(request.messages) < 40:
+            return tool_calls(("bash", {"command": "seq 1 700"}))
+        return text("done")
+
+    folder = tmp_path / "run"
+    options: dict[str, Any] = {
+        "model": {"context_tokens": 16_000, "max_output_tokens": 1000},
+        "max_turns": 8,
+    }
+    chats = killed_once(folder, Killing(behave, is_summary), **options)
+    asked = [request.messages for request in chats if is_summary(request)]
+    assert asked[0] == asked[1], "the same turns are summarised again"
+    after = chats[chats.index(next(r for r in chats if r.messages == asked[1])) + 1 :]
+    assert "So far I have counted" in str(next(r for r in after if not is_summary(r)).messages)
+    titles = [attempt["title"] for attempt in journal(folder, "attempt")[1:]]
+    assert len(titles) == len(set(titles)) >= DIRECTIVES
+    assert [entry["number"] for entry in journal(folder, "directive")] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_background_jobs_and_verdicts_not_told_are_remembered(tmp_path: Path) -> None:
+    def behave(request: Request) -> Reply:
+        if request.number == 1:
+            return tool_calls(
+                ("bash", {"command": "sleep 60", "background": "train"}),
+                ("bash", {"command": "echo 2 > x.txt"}),
+                ("submit", {"title": "two", "wait": False}),
+            )
+        if request.number == 3:
+            return tool_calls(("results", {}), ("submit", {"title": "two"}))
+        return text("done")
+
+    killing = Killing(behave, lambda request: request.number == 2)
+    chats = killed_once(tmp_path / "run", killing)
+    asked = chats[2].messages
+    assert "background jobs are gone: train" in str(asked)
+    results = tools(chats[3])[-2:]
+    assert results[0].startswith("Attempt 1: scored.")
+    assert results[1].startswith("Attempt 2: duplicate of 1")
+    assert [a["title"] for a in journal(tmp_path / "run", "attempt")[1:3]] == ["two", "two"]

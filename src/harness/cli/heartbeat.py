@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 app = App(name="heartbeat", help="Rules that watch agents and the team, and what they did.")
 
 RunReference = Annotated[str, Parameter(help="A run's folder, its id, or latest.")]
+TEXTS = frozenset({"prompt", "when", "to", "action.model", "action.role"})
 Rule = Annotated[str, Parameter(help="Name of the rule: harness heartbeat list.")]
 
 
@@ -127,7 +128,7 @@ def set_(
     from harness.agents.heartbeats.rules import check_rules
 
     folder = find_run(run, runs_folder(runs_dir))
-    document = _changed(_rules(folder), name, dict(map(assignment, assignments)))
+    document = _changed(_rules(folder), name, dict(map(_assignment, assignments)))
     check_rules([_validated(document)], _folders(folder))
     _apply(folder, name, document, json=json)
 
@@ -235,6 +236,14 @@ def _validated(document: Mapping[str, Any]) -> "HeartbeatRule":
             expected=said,
             action="see docs/heartbeats.md for the keys of each trigger and action",
         ) from None
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """`key=value`; texts are taken as they are, braces and all, other values are YAML."""
+    key, equals, value = text.partition("=")
+    if equals and key.strip() in TEXTS and value.strip() != "null":
+        return key.strip(), value
+    return assignment(text)
 
 
 def _next(subjects: "Mapping[str, tuple[Mark, str]]") -> str:

@@ -11,14 +11,17 @@ from harness.cli.output import (
     RunsDir,
     duration,
     format_score,
+    money,
     print_json,
     print_table,
     runs_folder,
 )
 from harness.events import SCHEMA_VERSION
+from harness.run.accounts import Account
 from harness.run.folder import find_run
 from harness.run.report import render_report
 from harness.run.rows import verdict_json
+from harness.run.usage import read_usage, usage_document
 from harness.run.views import (
     RunView,
     attempt_document,
@@ -109,6 +112,7 @@ def show(
     """One attempt: verdict, metrics, feedback, files, diff."""
     view = read_run(find_run(run, runs_folder(runs_dir)))
     found = view.attempt(attempt)
+    account = read_usage(view.folder).attempts.get(found.id)
     repository = Repository.open(view.folder.repository)
     try:
         files = sorted(repository.files(found.tree))
@@ -118,10 +122,16 @@ def show(
     if json:
         verdict = verdict_json(found.verdict) if found.verdict is not None else None
         document = {"schema_version": SCHEMA_VERSION, "run": view.folder.id}
-        extra = {"verdict": verdict, "files": files, "detail": dict(found.detail), "diff": change}
+        extra = {
+            "verdict": verdict,
+            "files": files,
+            "detail": dict(found.detail),
+            "usage": usage_document(account),
+            "diff": change,
+        }
         print_json(document | attempt_document(found) | extra)
         return
-    _print_attempt(found, files)
+    _print_attempt(found, files, account)
     if change is not None:
         print("\n" + (change or "no change against the parent"))
 
@@ -132,7 +142,7 @@ def _change(repository: Repository, view: RunView, attempt: Attempt) -> str:
     return repository.diff(view.attempt(attempt.parents[0]).tree, attempt.tree)
 
 
-def _print_attempt(attempt: Attempt, files: list[str]) -> None:
+def _print_attempt(attempt: Attempt, files: list[str], account: Account | None) -> None:
     print(f"attempt {attempt.id}: {attempt.title}")
     print(f"  commit     {attempt.commit}")
     print(f"  agent      {attempt.agent}, {attempt.operator.value}")
@@ -141,6 +151,8 @@ def _print_attempt(attempt: Attempt, files: list[str]) -> None:
     print(f"  status     {attempt.status.value}")
     print(f"  score      {format_score(attempt.score)}")
     print(f"  files      {', '.join(files)}")
+    if account is not None:
+        print(f"  model      {account.calls} calls, {money(account.cost_usd, account.tokens)}")
     if attempt.status is Status.DUPLICATE:
         print(f"  the same tree as attempt {attempt.duplicate_of}")
     verdict = attempt.verdict

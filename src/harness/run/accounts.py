@@ -131,7 +131,11 @@ class AccountTable:
 
     def usage(self) -> Usage:
         """All model calls together; the cost is None when any call's is unknown."""
-        return of_run(self._db.read).usage
+        return self.of_run().usage
+
+    def of_run(self) -> Account:
+        """All model calls, with their number and the time they took."""
+        return of_run(self._db.read)
 
     def by_agent(self) -> dict[AgentId, Account]:
         """Model calls by agent."""

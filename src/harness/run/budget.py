@@ -153,6 +153,8 @@ class Budget:
         """
         tokens = worst.prompt_tokens + worst.completion_tokens
         usd = worst.cost_usd or 0.0
+        if self.spent() == "hours":
+            raise BudgetExhaustedError("the time of the run is used up", budget="hours")
         async with self._changed:
             await self._changed.wait_for(
                 lambda: self._fits(tokens, usd) or not self._fits_alone(tokens, usd)

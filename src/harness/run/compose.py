@@ -75,7 +75,7 @@ async def open_run(
             store.event(EventKind.BUDGET_EXTENDED, **config.budget.model_dump(exclude_none=True))
         endpoints = open_endpoints(store, clock)
         stack.push_async_callback(endpoints.close)
-        core = _core(folder, task, config, clock, store)(
+        core = rebuilt(folder, task, config, clock, store)(
             endpoints=endpoints,
             repository=repository,
             provider=provider,
@@ -113,7 +113,7 @@ def _pool(stack: AsyncExitStack, threads: int, name: str) -> ThreadPoolExecutor:
     return executor
 
 
-def _core(
+def rebuilt(
     folder: RunFolder, task: Task, config: RunConfig, clock: Clock, store: Store
 ) -> "partial[Core]":
     """The state of the run, rebuilt from the store; interrupted evaluations are queued again."""

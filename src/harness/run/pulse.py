@@ -1,9 +1,9 @@
 """Delivers and journals what the heartbeat rules ask for."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 from harness.agents.heartbeats.base import (
     AgentView,
@@ -156,15 +156,17 @@ class Pulse:
         """The team as rules see it now."""
         core = self._core
         now = core.clock.now() if now is None else now
-        team = self._standings.team()
         members = [member.agent for member in core.roster.active()]
         return replace(
-            team,
-            agents=tuple(self._agent(agent, now) for agent in members),
+            self._standings.team(_Agents(members, lambda agent: self._agent(agent, now))),
             budget_used=core.budget.progress(),
             limits=format_budget(core.budget.limits),
             evaluations_left=core.budget.view().evaluations_left,
             alike=self._similarity,
+            count=sum(
+                agent not in core.agents or core.agents[agent].state not in GONE
+                for agent in members
+            ),
         )
 
     def _agent(self, agent: AgentId, now: float) -> AgentView:
@@ -184,7 +186,7 @@ class Pulse:
             focus=member.focus,
             operator=directive.operator.value if directive is not None else "",
             base=directive.base if directive is not None else "",
-            active=seen.state not in GONE,
+            active=member.retired_at is None and seen.state not in GONE,
             state=seen.state,
             activity=seen.activity,
             state_s=idle_s,
@@ -204,8 +206,11 @@ class Pulse:
                 continue
             self._vitals.sign(attempt.agent)
             if entry.kind == "verdict" and self._rules:
+                # The others stand as they stood; as time passes, `tick` asks about them.
                 team = self.view(now)
-                self._fire(self._judge(team, now).firings, team)
+                known = attempt.agent in self._core.roster
+                author = [self._agent(attempt.agent, now)] if known else []
+                self._fire(self._judge(team, now, author).firings, team)
 
     def _learn(self, entry: Entry) -> Attempt | None:
         """Count a line of the journal; the attempt it is about."""
@@ -220,8 +225,12 @@ class Pulse:
             self._standings.observe(attempt)
         return attempt
 
-    def _judge(self, team: TeamView, now: float) -> Judgement:
-        judged = evaluate_rules(self._rules, team, self._marks, now, folders=self._folders)
+    def _judge(
+        self, team: TeamView, now: float, only: Sequence[AgentView] | None = None
+    ) -> Judgement:
+        judged = evaluate_rules(
+            self._rules, team, self._marks, now, only=only, folders=self._folders
+        )
         for name, problem in judged.problems.items():
             if self._problems.get(name) != problem:
                 self._problems[name] = problem
@@ -231,11 +240,10 @@ class Pulse:
 
     def _fire(self, firings: Sequence[Firing], team: TeamView) -> None:
         """Journal, queue and note how far the journal was read, then see to what is the run's."""
-        bests = {agent.agent: agent.best_score for agent in team.agents}
         recorded = [
             (
                 each,
-                Scores(bests.get(each.subject, team.best_score), team.evaluations, team.best_score),
+                Scores(self._best(each.subject, team), team.evaluations, team.best_score),
             )
             for each in firings
         ]
@@ -249,6 +257,9 @@ class Pulse:
             targets = tuple(AgentId(each) for each in firing.targets)
             fired = Fired(number, rule.name, firing.key, firing.reason, rule.action, targets)
             self._acts.perform(fired, rule, team)
+
+    def _best(self, subject: str, team: TeamView) -> float | None:
+        return self._standings.agent(AgentId(subject)).best_score if subject else team.best_score
 
     def _counts(self) -> dict[str, int]:
         """Evaluations of each agent, and under the empty name of the team."""
@@ -266,6 +277,27 @@ class Pulse:
         except StoreError as error:
             core.store.event(EventKind.WARNING, text=f"attempt {attempt.id}: {error}")
         return {}, {"": attempt.tree.encode()}  # like no other
+
+
+class _Agents(Sequence[AgentView]):
+    """The agents' views, made when somebody looks: few verdicts concern the whole team."""
+
+    def __init__(self, names: Sequence[AgentId], view: Callable[[AgentId], AgentView]) -> None:
+        self._names = names
+        self._view = view
+        self._made: tuple[AgentView, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> AgentView: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[AgentView]: ...
+    def __getitem__(self, index: int | slice) -> AgentView | Sequence[AgentView]:
+        if self._made is None:
+            self._made = tuple(self._view(name) for name in self._names)
+        return self._made[index]
 
 
 def _counting(document: Mapping[str, Any]) -> tuple[object, ...]:

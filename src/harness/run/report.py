@@ -4,7 +4,10 @@ import re
 from collections import Counter
 
 from harness.attempt import Attempt, Operator, Status, better
+from harness.ids import AgentId
+from harness.run.accounts import Account
 from harness.run.budget import format_budget
+from harness.run.usage import UsageView, read_usage
 from harness.run.views import RunView, timings, warnings
 from harness.sandbox.repository import Repository
 
@@ -14,14 +17,16 @@ FAILURES_SHOWN = 10
 
 
 def render_report(view: RunView) -> str:
-    """Summary, curve, best diff, budget use, operators, agents, failures."""
+    """Summary, curve, best diff, budget use, models, operators, agents, failures."""
+    usage = read_usage(view.folder)
     sections = [
         _summary(view),
         _curve(view),
         _best_diff(view),
         _budget(view),
+        _models(usage),
         _operators(view),
-        _agents(view),
+        _agents(view, usage),
         _failures(view),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -132,14 +137,47 @@ def _operators(view: RunView) -> str:
     return "\n".join(lines)
 
 
-def _agents(view: RunView) -> str:
-    lines = ["## Agents", "", "| agent | attempts | best | state |", "|---|---|---|---|"]
+def _models(usage: UsageView) -> str:
+    if not usage.models:
+        return ""
+    lines = [
+        "## Models",
+        "",
+        "| model | calls | prompt | cached | completion | reasoning | USD |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, account in usage.models.items():
+        lines.append(
+            f"| {name} | {account.calls} | {account.prompt_tokens} | {account.cached_tokens} |"
+            f" {account.completion_tokens} | {account.reasoning_tokens} | {_usd(account)} |"
+        )
+    return "\n".join(lines)
+
+
+def _usd(account: Account | None) -> str:
+    if account is None:
+        return "-"
+    return "unknown" if account.cost_usd is None else f"{account.cost_usd:.4f}"
+
+
+def _agents(view: RunView, usage: UsageView) -> str:
+    lines = [
+        "## Agents",
+        "",
+        "| agent | attempts | best | tokens | USD | state |",
+        "|---|---|---|---|---|---|",
+    ]
     for agent in view.agents:
         mine = [a for a in view.attempts if a.agent == agent.agent]
         scores = [a.score for a in mine if a.score is not None]
         best = (min if view.minimize else max)(scores) if scores else None
         shown = "-" if best is None else f"{best:.10g}"
-        lines.append(f"| {agent.agent} | {len(mine)} | {shown} | {agent.state} |")
+        account = usage.agents.get(AgentId(agent.agent))
+        tokens = account.tokens if account is not None else "-"
+        lines.append(
+            f"| {agent.agent} | {len(mine)} | {shown} | {tokens} | {_usd(account)} |"
+            f" {agent.state} |"
+        )
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """How each agent and the team stand; rebuilt from the attempts, so a resume changes nothing."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from harness.agents.heartbeats.base import AgentView, AttemptView, TeamView
@@ -120,15 +120,18 @@ class Standings:
             recent=tuple(standing.recent),
         )
 
-    def team(self) -> TeamView:
-        """What there is to see of the attempts of all; whoever has attempts is a member."""
+    def team(self, agents: Sequence[AgentView] | None = None) -> TeamView:
+        """What there is to see of the attempts of all. By default whoever has attempts is in the
+        team."""
         team = self._team
+        if agents is None:
+            agents = tuple(self.agent(agent) for agent in self._agents)
         return TeamView(
             evaluations=team.evaluations,
             best_score=team.best.score if team.best else None,
             best_attempt=team.best.id if team.best else None,
             best_agent=team.best.agent if team.best else None,
-            agents=tuple(self.agent(agent) for agent in self._agents),
+            agents=agents,
             since_improvement=team.streaks[0.0].since if team.streaks else 0,
             minimize=self._direction == "minimize",
             streaks={epsilon: streak.since for epsilon, streak in team.streaks.items()},

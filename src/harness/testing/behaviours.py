@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from harness.testing.endpoint import Behaviour, JsonObject, Reply, Request, text, tool_call
 from harness.testing.pipeline_behaviour import pipeline
 from harness.testing.team_behaviour import team
+from harness.testing.troubles import without_tools
 
 FACTORS = (1.2, 1.1, 1.05, 1.02, 1.01, 1.003, 0.99)
 """What `improver` multiplies by, in turn."""
@@ -122,6 +123,7 @@ def echo(request: Request) -> Reply:
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "improver": improver,
+    "improver-text": without_tools(improver),
     "pipeline": pipeline,
     "stamper": stamping(),
     "team": team,

@@ -14,7 +14,11 @@ def events(body: Mapping[str, Any], *, include_usage: bool) -> Iterator[bytes]:
     for choice in cast("list[dict[str, Any]]", body.get("choices", [])):
         for delta in _deltas(choice["message"] or {}):
             yield _event({**head, "choices": [{"index": choice["index"], "delta": delta}]})
-        end = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
+        end: dict[str, Any] = {
+            "index": choice["index"],
+            "delta": {},
+            "finish_reason": choice["finish_reason"],
+        }
         yield _event({**head, "choices": [end]})
     if include_usage:
         yield _event({**head, "choices": [], "usage": body.get("usage")})

@@ -11,7 +11,7 @@ from harness.agents.pipeline.agent import PipelineAgent
 from harness.attempt import Status, Verdict
 from harness.sandbox.base import SandboxProvider
 from harness.testing.context import DEFAULT_TASK, LocalContext, open_context
-from harness.testing.endpoint import Reply, Request, ScriptedEndpoint, text
+from harness.testing.endpoint import Behaviour, Reply, Request, ScriptedEndpoint, text
 from harness.testing.pipeline_behaviour import asked, block
 
 SEED = {"solve.py": b"import sys\n\nVALUE = 1\n\nopen('x.txt', 'w').write(str(VALUE))\n"}
@@ -31,7 +31,7 @@ SLEEPS = block("solve.py", ["VALUE = 1"], ["VALUE = 2", "import time; time.sleep
 def value_score(files: Mapping[str, bytes]) -> Verdict:
     """The number after `VALUE =` in any of the files."""
     for data in files.values():
-        for line in data.decode().splitlines():
+        for line in data.decode("utf-8", "replace").splitlines():
             if line.startswith("VALUE ="):
                 return Verdict(Status.SCORED, float(line.removeprefix("VALUE =")))
     return Verdict(Status.INVALID, feedback="no VALUE")
@@ -75,7 +75,6 @@ class Played:
     """What is left of a run."""
 
     context: LocalContext
-    model: Model
 
     @property
     def scores(self) -> list[float | None]:
@@ -104,24 +103,27 @@ class Played:
 async def play(
     folder: Path,
     provider: SandboxProvider,
-    model: Model,
+    model: Behaviour,
     *,
     max_turns: int = 40,
     seed: Mapping[str, bytes] = SEED,
     task: TaskView = TASK,
     prepare: Callable[[LocalContext], None] = lambda context: None,
     command_timeout_s: float = 20.0,
+    context_tokens: int = 128_000,
     **more: Any,
 ) -> Played:
     """Let the agent run against a model to the end of its directives."""
     with ScriptedEndpoint(model) as endpoint:
-        named = ModelConfig(name="scripted", base_url=endpoint.url, retries=1)
+        named = ModelConfig(
+            name="scripted", base_url=endpoint.url, retries=1, context_tokens=context_tokens
+        )
         config = AgentConfig(model=named, max_turns=max_turns, command_timeout_s=command_timeout_s)
         given: dict[str, Any] = {"seed": seed, "task": task, "score": value_score, "config": config}
         async with open_context(folder, provider, **(given | more)) as context:
             prepare(context)
             await PipelineAgent(config).run(context)
-            return Played(context, model)
+            return Played(context)
 
 
 def intervention(text: str, **more: Any) -> Intervention:

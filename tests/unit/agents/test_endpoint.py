@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from harness.testing.endpoint import (
     Reply,
@@ -114,3 +117,41 @@ def test_runs_as_a_command() -> None:
                 urllib.request.urlopen(f"{url}/nothing")
         finally:
             process.terminate()
+
+
+def test_streams_what_it_would_have_said() -> None:
+    script = [text("a long answer in pieces"), tool_calls(("bash", {"command": "ls"}))]
+    with ScriptedEndpoint(script) as endpoint:
+        create: Any = client(endpoint).chat.completions.create
+        asked: dict[str, Any] = {"model": "m", "messages": [], "stream": True}
+        chunks: list[ChatCompletionChunk] = list(create(**asked))
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert said == "a long answer in pieces"
+        assert all(chunk.usage is None for chunk in chunks)
+        chunks = list(create(**asked, stream_options={"include_usage": True}))
+        assert chunks[-1].usage is not None
+        calls = [call for c in chunks[:-1] for call in c.choices[0].delta.tool_calls or ()]
+        functions = [call.function for call in calls if call.function is not None]
+        assert "".join(each.arguments or "" for each in functions) == '{"command": "ls"}'
+        assert calls[0].id
+
+
+def test_can_be_killed_and_comes_back_on_the_same_port() -> None:
+    def answer(request: Request) -> Reply:
+        return slow(20, text("late")) if request.number == 2 else text(f"{request.number}")
+
+    with ScriptedEndpoint(answer) as endpoint:
+        url = endpoint.url
+        assert ask(endpoint).choices[0].message.content == "1"
+        with ThreadPoolExecutor(1) as pool:
+            broken = pool.submit(ask, endpoint)
+            while len(endpoint.chats) < 2:
+                time.sleep(0.001)
+            endpoint.kill()
+            with pytest.raises(openai.APIConnectionError):
+                broken.result()
+        with pytest.raises(openai.APIConnectionError):
+            ask(endpoint)
+        endpoint.restart()
+        assert endpoint.url == url
+        assert ask(endpoint).choices[0].message.content == "3"

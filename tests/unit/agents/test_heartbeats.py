@@ -227,12 +227,16 @@ def test_convergence_fires_for_near_copies_and_not_again_before_n_new_attempts()
 
 def test_convergence_uses_the_similarity_it_is_given() -> None:
     recent = tuple(attempt(number) for number in range(1, 5))
-    seen = team(agent(), recent=recent, alike=lambda left, right: 0.7)
+
+    def alike(left: AttemptView, right: AttemptView) -> float:
+        return 0.7
+
+    seen = team(agent(), recent=recent, alike=alike)
     assert not Book(rule("convergence", every=4, scope="team")).ask(seen)
     assert Book(rule("convergence", every=4, scope="team", similarity=0.7)).ask(seen)
 
 
-REACHED = [
+REACHED: list[tuple[str, list[str]]] = [
     ("all", ["agent-1", "agent-2", "agent-3"]),
     ("best", ["agent-2"]),
     ("worst", ["agent-3"]),

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from harness.errors import BudgetExhaustedError, ModelRefusedError
 from harness.ids import AgentId, AttemptId
 from harness.sandbox.base import SandboxProvider
 from harness.testing.behaviours import improver
-from harness.testing.context import LocalContext, open_context
+from harness.testing.context import open_context
 from harness.testing.endpoint import (
-    Behaviour,
     Reply,
     Request,
     ScriptedEndpoint,
@@ -33,66 +31,10 @@ from harness.testing.endpoint import (
     tool_call,
     tool_calls,
 )
+from harness.testing.play import play
 
 DONE = text("That is all.")
 SUBMIT = tool_call("submit", title="a change")
-
-
-class Played:
-    """What is left of a run: the context and the chat requests."""
-
-    def __init__(self, context: LocalContext, requests: Sequence[Request]) -> None:
-        self.context = context
-        self.requests = requests
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The conversation as the model saw it last."""
-        return self.requests[-1].messages
-
-    @property
-    def results(self) -> list[str]:
-        """What the tools answered."""
-        return [m["content"] for m in self.messages if m["role"] == "tool"]
-
-    def said(self, words: str) -> int:
-        """How many user messages hold these words."""
-        return sum(m["role"] == "user" and words in m["content"] for m in self.messages)
-
-
-async def play(
-    folder: Path,
-    provider: SandboxProvider,
-    behaviour: Sequence[Reply] | Behaviour,
-    *,
-    key: str | None = None,
-    max_turns: int = 40,
-    context_tokens: int = 128_000,
-    compaction: CompactionConfig | None = None,
-    warm_start: bool = False,
-    prepare: Callable[[LocalContext], None] = lambda _: None,
-    **more: Any,
-) -> Played:
-    """Let the agent run against a script to the end of its directives."""
-    with ScriptedEndpoint(behaviour, key=key) as endpoint:
-        model = ModelConfig(
-            name="scripted",
-            base_url=endpoint.url,
-            retries=3,
-            context_tokens=context_tokens,
-            max_output_tokens=1000,
-        )
-        config = AgentConfig(
-            model=model,
-            max_turns=max_turns,
-            command_timeout_s=5,
-            compaction=compaction or CompactionConfig(),
-            warm_start=warm_start,
-        )
-        async with open_context(folder, provider, config=config, **more) as context:
-            prepare(context)
-            await LlmAgent(config).run(context)
-            return Played(context, endpoint.chats)
 
 
 async def test_every_tool_does_its_work(tmp_path: Path, provider: SandboxProvider) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.agents.pipelined import PLAN, Model, play, setting, whole
+from tests.unit.agents.pipelined import PLAN, SEED, Model, play, setting, whole
 
 from harness.attempt import Operator
+from harness.errors import ContextTooLongError
 from harness.sandbox.base import SandboxProvider
-from harness.testing.endpoint import empty_choices, text
+from harness.testing.endpoint import Reply, Request, empty_choices, refusal, text
 
 pytestmark = pytest.mark.slow
 
@@ -112,3 +113,47 @@ async def test_model_calls_of_a_directive_are_bounded(
     model = Model(change_the_files="no")
     played = await play(tmp_path / "other", provider, model, max_turns=2)
     assert (len(model.asked), played.scores) == (2, [])
+
+
+async def test_a_question_that_is_too_long_is_asked_shorter(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    large = SEED | {"long.py": b"a = 1\n" * 5000}
+    model = Model(change_the_files=[setting(2), setting(3, old=2)])
+
+    def small(request: Request) -> Reply:
+        size = sum(len(str(message["content"])) for message in request.messages)
+        if size > 12_000:
+            tokens = f"maximum context length is 4000 tokens, you requested {size // 3} tokens"
+            return refusal(400, f"This model's {tokens}. Please reduce the length.")
+        return model(request)
+
+    played = await play(
+        tmp_path / "run", provider, small, seed=large, operators=[Operator.IMPROVE] * 2
+    )
+    assert played.scores == [2.0, 3.0]
+    assert "VALUE = 1" in model.said("change_the_files", 0), "the planned file comes first"
+    assert "Not shown: long.py (30000 characters)" in model.said("change_the_files", 0)
+
+
+async def test_a_task_that_never_fits_is_an_error(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    message = "This model's maximum context length is 10 tokens, you requested 999 tokens."
+    with pytest.raises(ContextTooLongError):
+        await play(tmp_path / "run", provider, lambda _: refusal(400, message))
+
+
+async def test_a_file_that_is_not_seen_whole_is_not_written_whole(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    long = {"solve.py": SEED["solve.py"] + b"# and so on\n" * 2000}
+    model = Model(change_the_files="no", write_the_files=whole(2))
+    played = await play(tmp_path / "run", provider, model, seed=long, context_tokens=4096)
+    assert "characters left out" in model.said("plan")
+    assert model.asked == ["plan", *["change_the_files"] * 3]
+    assert played.scores == []
+    model = Model(change_the_files=setting(2))
+    played = await play(tmp_path / "other", provider, model, seed=long, context_tokens=4096)
+    assert played.scores == [2.0]
+    assert (await played.best_files())["solve.py"].endswith(b"# and so on\n" * 2000)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.agents.pipelined import (
     PLAN,
+    SEED,
     SLEEPS,
     TASK,
     Model,
@@ -20,12 +21,12 @@ from tests.unit.agents.pipelined import (
     setting,
 )
 
-from harness.agents.base import AgentConfig
+from harness.agents.base import AgentConfig, Teammate
 from harness.agents.heartbeats.base import Intervention
 from harness.agents.pipeline.agent import PipelineAgent
 from harness.attempt import Operator
 from harness.errors import BudgetExhaustedError, ConfigurationError
-from harness.ids import RecordId
+from harness.ids import AgentId, RecordId
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.sandbox.base import ExecResult, SandboxProvider
 from harness.testing.context import LocalContext
@@ -234,3 +235,30 @@ async def test_the_transcript_has_every_turn(tmp_path: Path, provider: SandboxPr
 def test_a_model_must_be_named() -> None:
     with pytest.raises(ConfigurationError, match="no model is named"):
         PipelineAgent(AgentConfig())
+
+
+async def test_the_team_is_told_the_plan_and_the_plan_of_the_team(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    mate = Teammate(AgentId("agent-2"), "", "simulated annealing", "improve 0", "working", "", 0.0)
+
+    def prepare(context: LocalContext) -> None:
+        context.mates.append(mate)
+
+    model = Model(change_the_files=setting(2))
+    played = await play(tmp_path / "run", provider, model, prepare=prepare)
+    assert "agent-2: improve 0; tries: simulated annealing" in model.said("plan")
+    assert played.context.focus == "a larger value"
+
+
+async def test_the_users_knowledge_is_in_every_question(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    files = {"background/a.md": b"Two is better than one.", "background/b.bin": bytes(range(256))}
+    model = Model(change_the_files=setting(2))
+    task = replace(TASK, knowledge="background")
+    await play(tmp_path / "run", provider, model, task=task, seed=SEED | files)
+    for name in ("plan", "change_the_files", "review"):
+        told = str(model.requests[name][0].messages[0]["content"])
+        assert "### ./a.md\nTwo is better than one." in told
+        assert "b.bin" not in told

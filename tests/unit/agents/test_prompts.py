@@ -7,17 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agents.base import Assignment, BudgetView
+from harness.agents.base import Assignment, BudgetView, Teammate
 from harness.agents.prompts import (
+    Kept,
     budget_left,
     directive_prompt,
+    research_prompt,
     summary_prompt,
     system_prompt,
     verdict_text,
 )
+from harness.agents.prompts.check import check_prompts
 from harness.agents.text import clip, fence
 from harness.attempt import Operator, Status, Verdict
-from harness.ids import SEED_ATTEMPT, RecordId
+from harness.errors import UserError
+from harness.ids import SEED_ATTEMPT, AgentId, RecordId
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.sandbox.base import SandboxProvider
 from harness.search.base import Directive
@@ -67,7 +71,9 @@ async def test_the_system_prompt_names_task_rules_and_workspace(
 ) -> None:
     async with open_context(tmp_path / "run", provider) as context:
         text = system_prompt(context)
-        summary = summary_prompt(context, ["a note"])
+        kept = Kept(notes=("a note",), decisions=("a reason",))
+        summary = summary_prompt(context, kept, [SEED_ATTEMPT], own=False)
+        own = summary_prompt(context, Kept(words="My words."), [], own=True)
         await context.assignment()
         context.task = replace(context.task, knowledge="/knowledge")
         informed = system_prompt(context)
@@ -82,7 +88,78 @@ async def test_the_system_prompt_names_task_rules_and_workspace(
     assert "knowledge" not in text
     assert "\n\nBackground on the task is in `/knowledge`" in informed
     assert "\n\n\n" not in informed
-    assert "- a note" in summary
+    assert "- a note\n" in summary
+    assert "- a reason\n" in summary
+    assert "- attempt 0: “seed”" in summary
+    assert "My words.\n" in own
+    assert "\n\n\n" not in summary + own
+
+
+async def test_the_agent_is_told_the_scale_its_role_and_the_others_lanes(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    async with open_context(tmp_path / "run", provider) as context:
+        alone = directive_prompt(assignment(context, Operator.IMPROVE), context)
+        mate = Teammate(AgentId("agent-2"), "", "do ```\nall", "tune 0", "working", "", 0.0)
+        context.mates.append(mate)
+        context.claim(focus="larger steps", role="explorer")
+        text = directive_prompt(assignment(context, Operator.IMPROVE), context)
+        research = research_prompt(context, 15)
+    scale = "the seed has 1, a simple solution 1, the best so far 1, the best published 100"
+    assert f"The score: {scale}, higher is better." in alone
+    assert "teammates" not in alone
+    assert "Your role: explorer." in text
+    assert "You have claimed: larger steps." in text
+    assert "````team\nagent-2: tune 0; tries: do ``` all\n````" in text
+    for prompt in (alone, text, research):
+        assert "\n\n\n" not in prompt
+    assert "up to 15 turns" in research
+
+
+def test_the_shipped_templates_pass_their_own_check() -> None:
+    check_prompts([])
+
+
+async def test_a_users_template_stands_in_for_the_shipped_one(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    run, task = tmp_path / "mine", tmp_path / "theirs"
+    for folder, word in ((run, "first"), (task, "second")):
+        folder.mkdir()
+        (folder / "operator_improve.md.j2").write_text(f"The {word} one.")
+    (task / "operator_debug.md.j2").write_text("Repair {{ base.id }}.")
+    check_prompts([run, task])
+    async with open_context(tmp_path / "run", provider, prompts=[run, task]) as context:
+        improve = directive_prompt(assignment(context, Operator.IMPROVE), context)
+        debug = directive_prompt(assignment(context, Operator.DEBUG), context)
+        tune = directive_prompt(assignment(context, Operator.TUNE), context)
+    assert "The first one." in improve
+    assert "Repair 0." in debug
+    assert "tune its numbers" in tune
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("operator_improve", "{{ nonsense }}", r"operator_improve.*'nonsense' is undefined"),
+        ("directive", "{% if %}", r"directive.md.j2 \(line 1\)"),
+        ("system", "{{ task.__class__.__mro__ }}", "cannot be rendered"),
+        ("summary", "{{ 1 / 0 }}", "division by zero"),
+        ("heartbeat_mine", "{% for %}", "heartbeat_mine"),
+        ("oprator_improve", "", "stands in for none"),
+    ],
+)
+def test_a_broken_template_is_the_users_mistake(
+    name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{name}.md.j2").write_text(content)
+    with pytest.raises(UserError, match=message):
+        check_prompts([tmp_path])
+
+
+def test_a_missing_folder_of_templates_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder of prompts"):
+        check_prompts([tmp_path / "none"])
 
 
 async def test_a_verdict_is_compared_with_base_and_best(
@@ -98,6 +175,9 @@ async def test_a_verdict_is_compared_with_base_and_best(
         second = await context.submit("three", key="2")
         await context.sandbox.write_file("x.txt", b"5")
         third = await context.submit("five again", key="3")
+        assert first.verdict is not None
+        assert second.verdict is not None
+        assert third.verdict is not None
         one = verdict_text(first.attempt, first.verdict, context.graph)
         two = verdict_text(second.attempt, second.verdict, context.graph)
         three = verdict_text(third.attempt, third.verdict, context.graph)

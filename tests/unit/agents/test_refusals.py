@@ -1,12 +1,14 @@
 """What errors of endpoints mean, in the words of real ones."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agents.refusals import Refusal, retry_after, understand
 
-SENT = {
+SENT: dict[str, Any] = {
     "messages": [],
     "tools": [{}],
     "temperature": 0.5,
@@ -27,7 +29,7 @@ SENT = {
         ),
         (
             400,
-            "max_tokens: 9. This model's maximum context length is 1000 tokens, it has 203 input tokens",
+            "max_tokens: 9. This model's maximum context length is 1000 tokens, it has 203 tokens",
             1000,
             203,
         ),

@@ -158,30 +158,20 @@ def test_the_worked_example_is_a_valid_action() -> None:
     assert called(system["content"])[0] == "bash"
 
 
-lines = st.lists(
-    st.sampled_from(
-        (
-            "",
-            "x = 1",
-            "    pass",
-            "```",
-            "```python",
-            "=======",
-            "=== Results ===",
-            "<<<< SEARCH",
-            "--- a",
-            "@@ -1 @@",
-            "EOF",
-            '"quoted\\n"',
-            "~~~",
-            "é ü",
-            "=== end",
-            "== path ==",
-        )
-    ),
-    min_size=2,
-    max_size=12,
-).map(lambda each: "\n".join(each) + "\n")
+code_lines = [
+    "",
+    "x = 1",
+    "    pass",
+    "```",
+    "```python",
+    "=======",
+    "=== Results ===",
+    "<<<< SEARCH",
+]
+code_lines += ["--- a", "@@ -1 @@", "EOF", '"quoted\\n"', "~~~", "é ü", "=== end", "== path =="]
+lines = st.lists(st.sampled_from(code_lines), min_size=2, max_size=12).map(
+    lambda each: "\n".join(each) + "\n"
+)
 
 
 @given(lines, st.sampled_from(["a.py", "dir/b c.txt"]))
