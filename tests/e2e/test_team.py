@@ -80,6 +80,7 @@ def test_a_team_with_every_tool_and_every_heartbeat(
     _check_tools(folder)
     _check_what_each_change_brought(folder)
     _check_firings(cli, done["run"])
+    _check_delivery(folder)
     _check_courses(folder)
 
 
@@ -121,8 +122,22 @@ def _check_firings(cli: Cli, run: str) -> None:
     assert heard == set(REASONS)
     assert any(firing["note"] for firing in firings if firing["rule"] == "dream"), "passed on"
     assert any(firing["improved"] for firing in firings if firing["rule"] == "pivot")
+    spread = [firing for firing in firings if firing["rule"] == "diversify"]
+    for firing in spread:
+        told = {each["agent"] for each in firing["told"]}
+        assert told == {f"agent-{number}" for number in range(1, 5)}, "a team rule reaches all"
     stalled = [firing["agent"] for firing in firings if firing["rule"] == "refocus"]
     assert "agent-4" in stalled, "who waited for a job that does not end"
+
+
+def _check_delivery(folder: Path) -> None:
+    """What fired reaches its agent at the next turn, however busy it is."""
+    for agent in agents(folder):
+        answers = [each["at"] for each in turns(folder, agent) if each["type"] == "assistant"]
+        for row in query(folder, "SELECT * FROM interventions WHERE agent = ?", agent):
+            until = row["delivered_at"] or float("inf")
+            between = [at for at in answers if row["at"] < at < until]
+            assert len(between) <= 1, "only the answer that was under way came before"
 
 
 def _check_courses(folder: Path) -> None:

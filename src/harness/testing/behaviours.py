@@ -84,6 +84,12 @@ def stamp(request: Request) -> str:
     return f"{agent[1]}-directive-{numbers[-1]}" if agent and numbers else ""
 
 
+def _is_turn(message: JsonObject) -> bool:
+    """Whether it is an answer of the model, or a directive."""
+    directive = message["role"] == "user" and _NUMBER.search(str(message["content"]))
+    return message["role"] == "assistant" or bool(directive)
+
+
 def stamping(extra: str = "true") -> Behaviour:
     """Writes its stamp to a file, submits, notes it, ends the directive: no tree comes twice.
 
@@ -95,8 +101,8 @@ def stamping(extra: str = "true") -> Behaviour:
 
     def stamper(request: Request) -> Reply:
         tag = stamp(request)
-        last = next((m for m in reversed(request.messages) if m["role"] != "tool"), None)
-        calls: list[JsonObject] = (last or {}).get("tool_calls") or []
+        turns = (m for m in reversed(request.messages) if _is_turn(m))
+        calls: list[JsonObject] = next(turns, {}).get("tool_calls") or []
         match calls[-1]["function"]["name"] if calls else "":
             case "bash":
                 return tool_call("submit", title=tag)
