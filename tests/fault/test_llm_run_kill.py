@@ -86,6 +86,7 @@ class Victim:
     _armed: Point | None = None
     _skip: int = 0
     _process: subprocess.Popen[bytes] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _dead: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -157,14 +158,17 @@ class Victim:
         return [request for request in self.requests if agent_of(request) == agent]
 
     def _is_due(self, point: Point, matches: bool) -> bool:
-        if self._armed != point or not matches:
-            return False
-        self._skip -= 1
-        return self._skip < 0
+        """Whether this is where to kill; true once, though agents ask side by side."""
+        with self._lock:
+            if self._armed != point or not matches:
+                return False
+            self._skip -= 1
+            if self._skip < 0:
+                self._armed = None
+            return self._skip < 0
 
     def _kill(self, point: Point, request: Request | None) -> None:
         assert self._process is not None
-        self._armed = None
         self._process.kill()
         self._process.wait()
         newest = {agent_of(each): each.number for each in self.requests}
