@@ -266,11 +266,12 @@ class Worker:
         deliveries = Deliveries()
         hears = not made.closed and (made.interrupted or not others)
         if hears:
-            deliveries = self._news.take()
+            deliveries = self._news.collect()
         if made.interrupted:
             text += f"\n[interrupted after {duration_s:.1f} s by {deliveries.names()}, see below]"
         result = tool(call["id"], text)
         self._log_call(made, call["function"], result, duration_s)
+        self._news.tell(deliveries)
         operations: list[Operation] = [append(result)]
         if made.interrupted:
             operations += [append(tool(each["id"], _NOT_REACHED)) for each in others]

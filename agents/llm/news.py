@@ -1,7 +1,8 @@
 """What is said to the agent between its turns: interventions, and what became of its things."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.agents.base import AgentContext
 from harness.agents.conversation import Message, Operation, append, user
@@ -16,6 +17,8 @@ class Deliveries:
 
     operations: list[Operation] = field(default_factory=list[Operation])
     interventions: Sequence[Intervention] = ()
+    records: Sequence[Mapping[str, Any]] = ()
+    """Of the transcript, one a message."""
 
     @property
     def pivot(self) -> bool:
@@ -78,22 +81,32 @@ class News:
         self._waiting = [*notices, *self._waiting]
 
     def take(self) -> Deliveries:
-        """Everything that waits, to be appended now."""
-        messages = self.notices()
-        for message in messages:
-            self._context.log({"type": "user", "message": message})
+        """Everything that waits, to be appended now; written to the transcript."""
+        deliveries = self.collect()
+        self.tell(deliveries)
+        return deliveries
+
+    def collect(self) -> Deliveries:
+        """Everything that waits, to be appended now and told to `tell`."""
+        records: list[dict[str, Any]] = [
+            {"type": "user", "message": message} for message in self.notices()
+        ]
         interventions = self._context.interventions()
-        for each in interventions:
-            message = user(each.text, "heartbeat")
-            self._context.log(
-                {
-                    "type": "user",
-                    "message": message,
-                    "rule": each.rule,
-                    "reason": each.reason,
-                    "action": each.action,
-                    "urgent": each.urgent,
-                }
-            )
-            messages.append(message)
-        return Deliveries([append(*messages)] if messages else [], interventions)
+        records += [
+            {
+                "type": "user",
+                "message": user(each.text, "heartbeat"),
+                "rule": each.rule,
+                "reason": each.reason,
+                "action": each.action,
+                "urgent": each.urgent,
+            }
+            for each in interventions
+        ]
+        messages = [record["message"] for record in records]
+        return Deliveries([append(*messages)] if messages else [], interventions, records)
+
+    def tell(self, deliveries: Deliveries) -> None:
+        """Write them to the transcript."""
+        for record in deliveries.records:
+            self._context.log(record)

@@ -4,11 +4,13 @@ They stand in for a model where a whole run is tried without one; they know the 
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 
 from harness.testing.endpoint import Behaviour, JsonObject, Reply, Request, text, tool_call
 from harness.testing.pipeline_behaviour import pipeline
+from harness.testing.team_behaviour import team
 from harness.testing.troubles import without_tools
 
 FACTORS = (1.2, 1.1, 1.05, 1.02, 1.01, 1.003, 0.99)
@@ -66,6 +68,55 @@ def improver(request: Request) -> Reply:
     return text(f"Tried the factor {factor}.")
 
 
+_AGENT = re.compile(r"^You are (agent-\d+)", re.MULTILINE)
+_NUMBER = re.compile(r"^# Directive (\d+):", re.MULTILINE)
+
+
+def stamp(request: Request) -> str:
+    """Whose request it is and in which directive: `agent-1-directive-7`; empty outside of any."""
+    agent = _AGENT.search(str(request.messages[0]["content"]))
+    numbers = [
+        number
+        for message in request.messages
+        if message["role"] == "user"
+        for number in _NUMBER.findall(str(message["content"]))
+    ]
+    return f"{agent[1]}-directive-{numbers[-1]}" if agent and numbers else ""
+
+
+def _is_turn(message: JsonObject) -> bool:
+    """Whether it is an answer of the model, or a directive."""
+    directive = message["role"] == "user" and _NUMBER.search(str(message["content"]))
+    return message["role"] == "assistant" or bool(directive)
+
+
+def stamping(extra: str = "true") -> Behaviour:
+    """Writes its stamp to a file, submits, notes it, ends the directive: no tree comes twice.
+
+    Each step follows from the last call in the conversation, so turns may be removed from it.
+
+    Args:
+        extra: A shell command that is run with the first step; `STAMP` in it is replaced.
+    """
+
+    def stamper(request: Request) -> Reply:
+        tag = stamp(request)
+        turns = (m for m in reversed(request.messages) if _is_turn(m))
+        calls: list[JsonObject] = next(turns, {}).get("tool_calls") or []
+        match calls[-1]["function"]["name"] if calls else "":
+            case "bash":
+                return tool_call("submit", title=tag)
+            case "submit":
+                return tool_call("memory_note", title=tag, text="It was submitted.")
+            case "memory_note":
+                return text(f"{tag} is done.")
+            case _:
+                write = f"echo 'STAMP = \"{tag}\"' > stamp.py"
+                return tool_call("bash", command=f"{write}; {extra.replace('STAMP', tag)}")
+
+    return stamper
+
+
 def idle(request: Request) -> Reply:
     """Never calls a tool."""
     return text("I have nothing to do.")
@@ -80,6 +131,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "improver": improver,
     "improver-text": without_tools(improver),
     "pipeline": pipeline,
+    "stamper": stamping(),
+    "team": team,
     "idle": idle,
     "echo": echo,
 }

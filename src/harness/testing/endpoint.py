@@ -16,130 +16,33 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from harness.testing.embeddings import embedding as embedding
 from harness.testing.embeddings import embeddings
+from harness.testing.replies import Behaviour as Behaviour
+from harness.testing.replies import Call as Call
+from harness.testing.replies import JsonObject as JsonObject
+from harness.testing.replies import Reply as Reply
+from harness.testing.replies import Request as Request
+from harness.testing.replies import dropped as dropped
+from harness.testing.replies import empty_choices as empty_choices
+from harness.testing.replies import malformed_json as malformed_json
+from harness.testing.replies import rate_limited as rate_limited
+from harness.testing.replies import refusal as refusal
+from harness.testing.replies import server_error as server_error
+from harness.testing.replies import slow as slow
+from harness.testing.replies import text as text
+from harness.testing.replies import tool_call as tool_call
+from harness.testing.replies import tool_calls as tool_calls
 from harness.testing.stream import events
-
-JsonObject = dict[str, Any]
 
 MODEL_NAME = "scripted"
 _CHARACTERS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it came in. `number` counts those to the same path from 1."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: JsonObject
-    number: int
-
-    @property
-    def messages(self) -> list[JsonObject]:
-        """The chat messages; empty when the body has none."""
-        return cast(list[JsonObject], self.body.get("messages", []))
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer. `body` is sent as JSON, `raw` instead of it as it is.
-
-    `prompt_tokens` and `completion_tokens` are estimated (4 characters each) when None.
-    `delay_s` is waited first; `drop` closes the connection without an answer, `cut_after` in the
-    middle of a streamed one, after so many events.
-    """
-
-    status: int = 200
-    body: JsonObject = field(default_factory=dict[str, Any])
-    raw: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    delay_s: float = 0.0
-    drop: bool = False
-    cut_after: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-
-
-Behaviour = Callable[[Request], Reply]
-Call = tuple[str, Mapping[str, Any] | str]
-"""Tool name and arguments; a string is sent as it is, so that it may be no JSON."""
-
-
-def _completion(message: JsonObject, finish_reason: str) -> Reply:
-    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-    return Reply(body={"object": "chat.completion", "choices": [choice]})
-
-
-def text(content: str) -> Reply:
-    """An answer in words, without a tool call."""
-    return _completion({"role": "assistant", "content": content}, "stop")
-
-
-def tool_calls(*calls: Call, content: str | None = None, ids: Sequence[str] = ()) -> Reply:
-    """An answer with several tool calls; `ids` overrides the unique ones the server makes."""
-    made: list[JsonObject] = []
-    for index, (name, arguments) in enumerate(calls):
-        encoded = arguments if isinstance(arguments, str) else json.dumps(dict(arguments))
-        made.append(
-            {
-                "id": ids[index] if index < len(ids) else None,
-                "type": "function",
-                "function": {"name": name, "arguments": encoded},
-            }
-        )
-    message: JsonObject = {"role": "assistant", "content": content, "tool_calls": made}
-    return _completion(message, "tool_calls")
-
-
-def tool_call(tool: str, /, **arguments: Any) -> Reply:
-    """An answer that calls one tool."""
-    return tool_calls((tool, arguments))
-
-
-def refusal(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> Reply:
-    """An error in the format of the OpenAI API."""
-    body: JsonObject = {"error": {"message": message, "type": "error", "code": status}}
-    return Reply(status=status, body=body, headers=headers or {})
-
-
-def rate_limited(retry_after: float | str | None = None) -> Reply:
-    """429; `retry_after` in seconds, or an HTTP date."""
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return refusal(429, "rate limit reached", headers=headers)
-
-
-def server_error(status: int = 500) -> Reply:
-    """A failure of the server, 500 by default."""
-    return refusal(status, "the server had an error")
-
-
-def malformed_json() -> Reply:
-    """200 with a body that is cut off."""
-    return Reply(raw=b'{"object": "chat.completion", "choices": [{"index": 0, "mess')
-
-
-def empty_choices() -> Reply:
-    """200 with no choice in it (billed all the same)."""
-    return Reply(body={"object": "chat.completion", "choices": []})
-
-
-def slow(seconds: float, then: Reply) -> Reply:
-    """`then`, after a wait."""
-    return replace(then, delay_s=seconds)
-
-
-def dropped() -> Reply:
-    """The connection is closed without an answer."""
-    return Reply(drop=True)
 
 
 class _Script:
@@ -167,6 +70,8 @@ class ScriptedEndpoint:
         key: When given, requests with another bearer token are answered with 401.
         model: The one model name that exists; others are answered with 404. None: any name.
         port: 0 for a free one.
+
+    `requests` are those that came, `sent` those whose reply went out as a whole, with it.
     """
 
     def __init__(
@@ -178,6 +83,7 @@ class ScriptedEndpoint:
         port: int = 0,
     ) -> None:
         self.requests: list[Request] = []
+        self.sent: list[tuple[Request, Reply]] = []
         self._behaviour = behaviour if callable(behaviour) else _Script(behaviour)
         self._key = key
         self._model = model
@@ -215,13 +121,15 @@ class ScriptedEndpoint:
         self._alive = True
         self._server.start()
 
-    def answer(self, path: str, headers: Mapping[str, str], body: JsonObject) -> Reply:
-        """The reply to one request; called by the server's threads."""
+    def answer(
+        self, path: str, headers: Mapping[str, str], body: JsonObject
+    ) -> tuple[Request, Reply]:
+        """One request and the reply to it; called by the server's threads."""
         with self._lock:
             number = 1 + sum(request.path == path for request in self.requests)
             request = Request(path, headers, body, number)
             self.requests.append(request)
-        return self._refuse(request) or self._route(request)
+        return request, self._refuse(request) or self._route(request)
 
     def _refuse(self, request: Request) -> Reply | None:
         if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
@@ -329,17 +237,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, body: JsonObject) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         server = cast(_Server, self.server)
-        reply = server.endpoint.answer(urlsplit(self.path).path, headers, body)
+        request, reply = server.endpoint.answer(urlsplit(self.path).path, headers, body)
         if reply.delay_s:
             server.closing.wait(reply.delay_s)
         if reply.drop or server.closing.is_set():
             self.close_connection = True
         elif body.get("stream") and reply.status == 200 and reply.raw is None:
-            self._stream(reply, body)
-        else:
-            self._send(reply)
+            if self._stream(reply, body):
+                server.endpoint.sent.append((request, reply))
+        elif self._send(reply):
+            server.endpoint.sent.append((request, reply))
 
-    def _stream(self, reply: Reply, body: JsonObject) -> None:
+    def _stream(self, reply: Reply, body: JsonObject) -> bool:
+        """Whether all of it was sent."""
         wanted = cast(JsonObject, body.get("stream_options") or {})
         pieces = events(reply.body, include_usage=bool(wanted.get("include_usage")))
         try:
@@ -350,13 +260,16 @@ class _Handler(BaseHTTPRequestHandler):
             for number, piece in enumerate(pieces):
                 if number == reply.cut_after:
                     self.close_connection = True
-                    return
+                    return False
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.write(b"0\r\n\r\n")
-        except ConnectionError:
+        except OSError:
             self.close_connection = True  # the client gave up waiting
+            return False
+        return True
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply) -> bool:
+        """Whether all of it was sent."""
         data = reply.raw if reply.raw is not None else json.dumps(reply.body).encode("utf-8")
         try:
             self.send_response(reply.status)
@@ -366,8 +279,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
-        except ConnectionError:
+        except OSError:
             self.close_connection = True  # the client gave up waiting
+            return False
+        return True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Requests are recorded, not printed."""
