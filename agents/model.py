@@ -5,6 +5,8 @@ in `Line`; how errors and answers are understood in `refusals` and `answers`.
 """
 
 import asyncio
+import itertools
+import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -22,23 +24,29 @@ from harness.agents.answers import (
     NotAnAnswerError,
     decode,
     error_of,
-    estimate_tokens,
     parse,
+    tokens_of,
     usage_of,
 )
 from harness.agents.base import ModelCall, ModelConfig, Usage
 from harness.agents.gate import Outcome, Permit
 from harness.agents.line import CONNECT_S, Line, Traits
 from harness.agents.pricing import price_of, with_cost
-from harness.agents.refusals import LIMIT_FIELDS, Problem, Refusal, retry_after, understand
+from harness.agents.refusals import (
+    LIMIT_FIELDS,
+    Problem,
+    Refusal,
+    refused,
+    retry_after,
+    understand,
+)
 from harness.clock import Clock, SystemClock
 from harness.errors import (
     ContextTooLongError,
-    ModelRefusedError,
     ModelUnavailableError,
 )
 
-__all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "estimate_tokens", "resolve_endpoint"]
+__all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "resolve_endpoint"]
 
 Reserve = Callable[[Usage], AbstractAsyncContextManager[ModelCall]]
 """Reserves the worst case of a call: `AgentContext.model_call`."""
@@ -71,6 +79,8 @@ class _Request:
     """A request as it is sent."""
 
     body: JsonObject
+    data: bytes
+    """`body`, encoded."""
     prompt_tokens: int
     """Upper estimate."""
     protocol: Literal["tools", "text"]
@@ -140,7 +150,7 @@ class ModelClient:
         official = self.url == OPENAI_URL
         self._unknown = Traits(limit_field="max_completion_tokens" if official else "max_tokens")
         timeout = openai.Timeout(config.timeout_s, connect=min(CONNECT_S, config.timeout_s))
-        self._client = line.client(self._key, timeout)
+        self._clients = itertools.cycle(line.clients(self._key, timeout))
 
     async def close(self) -> None:
         """Close the connections, unless they are shared."""
@@ -166,7 +176,7 @@ class ModelClient:
             ModelRefusedError: The key is refused.
         """
         try:
-            page = await self._client.with_options(timeout=CONNECT_S).models.list()
+            page = await next(self._clients).with_options(timeout=CONNECT_S).models.list()
         except openai.APIStatusError as error:
             if error.status_code in (401, 403):
                 self._refuse(understand(error.status_code, error.body, {}, error.message))
@@ -242,8 +252,7 @@ class ModelClient:
         else:
             sent = list(messages) if system else text_protocol.without_system(messages)
             body = {"messages": sent, **({"tools": list(tools)} if tools else {})}
-        prompt_tokens = estimate_tokens(body)
-        body[traits.limit_field] = config.max_output_tokens
+        body |= {"model": self.model, traits.limit_field: config.max_output_tokens}
         wanted: JsonObject = {
             "temperature": config.temperature,
             "reasoning_effort": config.reasoning_effort,
@@ -255,7 +264,10 @@ class ModelClient:
             for name, value in wanted.items()
             if value is not None and name not in traits.dropped
         }
-        return _Request({**body, **config.extra_body}, prompt_tokens, protocol, tools)
+        body = {**body, **config.extra_body}
+        # Once, for the estimate and to be sent; half a surrogate pair stays an escape.
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return _Request(body, data, tokens_of(len(data)), protocol, tools)
 
     async def _once(self, request: _Request, call: ModelCall, permit: Permit) -> Answer:
         """Send it and read the answer; what it used is settled however it ends."""
@@ -295,13 +307,16 @@ class ModelClient:
 
     async def _send(self, request: _Request) -> tuple[int, object]:
         """The answer's length and its JSON. `_once` sorts what is raised."""
-        completions: Any = self._client.chat.completions
-        # As `extra_body` it is sent as it is: the client walks through everything else by its type
-        # hints, 0.3 s of CPU for 100 messages. What comes back is checked here, not by its models.
-        arguments: JsonObject = {"model": self.model, "messages": [], "extra_body": request.body}
+        client = next(self._clients)
         if not request.body.get("stream"):
-            response = await completions.with_raw_response.create(**arguments)
+            # What comes back is checked here, and what is sent is encoded: the client would walk
+            # through it by its type hints, 0.3 s of CPU for 100 messages.
+            response = await client.post(
+                "/chat/completions", cast_to=httpx2.Response, content=request.data
+            )
             return len(response.content), decode(response.content)
+        completions: Any = client.chat.completions
+        arguments: JsonObject = {"model": self.model, "messages": [], "extra_body": request.body}
         async with completions.with_streaming_response.create(**arguments) as response:
             if "json" in response.headers.get("content-type", ""):  # it does not stream after all
                 body: bytes = await response.read()
@@ -387,19 +402,8 @@ class ModelClient:
         raise _LearnedError(reason) from None
 
     def _refuse(self, problem: Problem) -> NoReturn:
-        name, variable = self._config.name, self._config.key_variable
-        check = {
-            401: f"check the key in {variable}",
-            403: f"check that the key in {variable} may use the model {name!r}",
-            404: f"check the model name {name!r} and the address ({URL_VARIABLE})",
-            429: "check the account's quota",
-        }.get(problem.status, "check agent.model and what the model takes")
-        if problem.refusal is Refusal.NO_TOOLS:
-            check = f"{name!r} cannot call tools: set agent.model.protocol to auto or text"
-        raise ModelRefusedError(
-            f"the model endpoint {self.url} refuses ({problem.status}): "
-            f"{self._scrub(problem.message)}; {check}"
-        ) from None  # the response may repeat the key
+        message = self._scrub(problem.message)
+        raise refused(problem, self.url, message, self._config) from None  # it may repeat the key
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._key, "***")[:500] if self._key else text[:500]
