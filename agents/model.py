@@ -34,8 +34,10 @@ from harness.agents.line import CONNECT_S, Line, Traits
 from harness.agents.pricing import price_of, with_cost
 from harness.agents.refusals import (
     LIMIT_FIELDS,
+    LearnedError,
     Problem,
     Refusal,
+    TryAgainError,
     refused,
     retry_after,
     understand,
@@ -90,23 +92,6 @@ class _Request:
     def may_be_billed(self) -> Usage:
         """When it was sent and nobody waited for the answer: providers may bill the prompt."""
         return Usage(self.prompt_tokens, estimated=True)
-
-
-class _TryAgainError(Exception):
-    """This try failed; another may do better.
-
-    `wait_s` is what the server asked for; it holds for all callers, so the gate sees to it.
-    `counted`: how much it takes of the tries the configuration allows.
-    """
-
-    def __init__(self, reason: str, wait_s: float | None = None, *, counted: float = 1.0) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-        self.counted = counted
-
-
-class _LearnedError(Exception):
-    """The request was refused, and why is something the next one can do without."""
 
 
 class ModelClient:
@@ -224,11 +209,11 @@ class ModelClient:
                     async with reserve(self._worst(request)) as call:
                         answer = await self._once(request, call, permit)
                 return replace(answer, tries=tries)
-            except _LearnedError as lesson:
+            except LearnedError as lesson:
                 lessons += 1
                 if lessons > _LESSONS:
                     self._refuse(Problem(Refusal.FINAL, 400, str(lesson)))
-            except _TryAgainError as failure:
+            except TryAgainError as failure:
                 counted += failure.counted
                 if counted > self._config.retries:
                     raise ModelUnavailableError(
@@ -293,7 +278,7 @@ class ModelClient:
             settle(request.may_be_billed)
             reason = f"no answer within {self._config.timeout_s:g} s"
             permit.report(Outcome.LATE, reason=reason)
-            raise _TryAgainError(reason) from error
+            raise TryAgainError(reason) from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
             self._unreachable(permit, error)
         except openai.APIStatusError as error:
@@ -337,7 +322,7 @@ class ModelClient:
             parsed = parse(data, names if request.protocol == "tools" else ())
         except NotAnAnswerError as error:
             permit.report(Outcome.ALIVE)
-            raise _TryAgainError(self._scrub(str(error))) from error
+            raise TryAgainError(self._scrub(str(error))) from error
         permit.report(Outcome.ANSWERED)
         message, reason = parsed.message, parsed.finish_reason
         if request.tools and self._config.protocol == "auto":
@@ -352,7 +337,7 @@ class ModelClient:
         reason = f"no connection: {error.__cause__ or error}"
         permit.report(Outcome.UNREACHABLE, reason=reason)
         # Of an endpoint that worked this is an outage, and the gate knows when it is over.
-        raise _TryAgainError(reason, counted=not self._line.gate.answered) from error
+        raise TryAgainError(reason, counted=not self._line.gate.answered) from error
 
     def _sort(
         self, problem: Problem, request: _Request, permit: Permit, wait_s: float | None
@@ -362,13 +347,13 @@ class ModelClient:
         wait_s = None if wait_s is None else min(wait_s, _LONGEST_RETRY_AFTER_S)
         if problem.refusal is Refusal.BUSY:
             permit.report(Outcome.BUSY, wait_s=wait_s, reason=reason)
-            raise _TryAgainError(reason, wait_s, counted=not self._line.gate.answered) from None
+            raise TryAgainError(reason, wait_s, counted=not self._line.gate.answered) from None
         if problem.refusal is Refusal.FAILED:
             permit.report(Outcome.FAILED, wait_s=wait_s, reason=reason)
-            raise _TryAgainError(reason, wait_s, counted=self._blame()) from None
+            raise TryAgainError(reason, wait_s, counted=self._blame()) from None
         permit.report(Outcome.ALIVE)
         if problem.refusal is Refusal.AGAIN:
-            raise _TryAgainError(reason) from None
+            raise TryAgainError(reason) from None
         if problem.refusal is Refusal.TOO_LONG:
             raise ContextTooLongError(
                 f"the model endpoint {self.url} finds the request too long ({reason})",
@@ -385,7 +370,7 @@ class ModelClient:
         return 1.0 if not gate.down else _DOUBTFUL if gate.said_up else 0.0
 
     def _learn(self, problem: Problem, request: _Request, reason: str) -> None:
-        """Raises `_LearnedError` when the next request can do without what was refused."""
+        """Raises `LearnedError` when the next request can do without what was refused."""
         traits = self._traits
         change: JsonObject = {}
         if problem.refusal is Refusal.NO_TOOLS and self._config.protocol == "auto":
@@ -399,7 +384,7 @@ class ModelClient:
         if not change or problem.parameter in self._config.extra_body:
             return
         self._line.learn(self.model, self._unknown, reason, **change)
-        raise _LearnedError(reason) from None
+        raise LearnedError(reason) from None
 
     def _refuse(self, problem: Problem) -> NoReturn:
         message = self._scrub(problem.message)

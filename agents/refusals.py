@@ -26,6 +26,23 @@ LIMIT_FIELDS = {
 """The two names of the length limit: newer models know one, many servers only the other."""
 
 
+class TryAgainError(Exception):
+    """This try failed; another may do better.
+
+    `wait_s` is what the server asked for; it holds for all callers, so the gate sees to it.
+    `counted`: how much it takes of the tries the configuration allows.
+    """
+
+    def __init__(self, reason: str, wait_s: float | None = None, *, counted: float = 1.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.counted = counted
+
+
+class LearnedError(Exception):
+    """The request was refused, and why is something the next one can do without."""
+
+
 class Refusal(Enum):
     """What an error means for the next step."""
 
