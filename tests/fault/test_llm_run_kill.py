@@ -30,19 +30,23 @@ from harness.testing.endpoint import JsonObject, Reply, Request, ScriptedEndpoin
 
 pytestmark = pytest.mark.slow
 
-Point = Literal["turn", "tool", "submit", "verdict", "compaction"]
+Point = Literal["turn", "tool", "submit", "verdict", "note", "compaction"]
 """Where the launcher is killed: a model call in flight, a command running, a submission under way,
-an evaluation running, a summary asked for."""
+an evaluation running, a note just written, a summary asked for."""
 
-POINTS: tuple[Point, ...] = ("turn", "tool", "submit", "verdict", "compaction", "tool")
+POINTS: tuple[Point, ...] = ("turn", "tool", "submit", "verdict", "note", "compaction")
 EVALUATIONS = 16
 FIRST = 1000
 """An answer's completion tokens are its request's number and so many."""
 PATIENCE_S = 120.0
 REPEATED = "this call was repeated after a restart"
-_EXTRA = "echo STAMP >> ticks.txt; echo ticks: $(wc -l < ticks.txt); seq 1 600; sleep 0.5"
+_EXTRA = "echo STAMP >> ticks.txt; echo ticks: $(wc -l < ticks.txt); seq 1 600; sleep 0.8"
 """An effect that shows how often it was had, an output that fills the window, time to be killed."""
 _STAMPER = stamping(_EXTRA)
+_SIGNS: dict[Point, str] = {
+    "verdict": "SELECT id FROM attempts WHERE verdict IS NULL AND id > 0",
+    "note": "SELECT id FROM memory_log WHERE op = 'write' AND attempt IS NULL",
+}
 
 SETTINGS = {
     "agents": 2,
@@ -136,8 +140,9 @@ class Victim:
             assert not ended or self._dead.wait(5), (point, self._said())
             assert time.monotonic() < deadline, (point, self._said())
             now = self._signs(point)
-            if self._is_due(point, bool(now - seen)) and point in ("tool", "verdict"):
-                time.sleep(self.rng.uniform(0.0, 0.15))
+            if self._is_due(point, bool(now - seen)):
+                if point != "note":  # that is over at once
+                    time.sleep(self.rng.uniform(0.0, 0.15))
                 self._kill(point, None)
             seen |= now
         assert self._process.wait(PATIENCE_S) == -signal.SIGKILL, self._said()
@@ -178,14 +183,14 @@ class Victim:
         self._dead.set()
 
     def _signs(self, point: Point) -> frozenset[str]:
-        """What commands have left in the workspaces, or the evaluations under way."""
+        """What commands have left in the workspaces, evaluations under way, notes written."""
         if point == "tool":
             found = self.folder.glob("runs/*/workspaces/*/ticks.txt")
             return frozenset(line for path in found for line in path.read_text("utf-8").split())
-        if point != "verdict":
+        if point not in _SIGNS:
             return frozenset()
         try:
-            rows = query(self.run, "SELECT id FROM attempts WHERE verdict IS NULL AND id > 0")
+            rows = query(self.run, _SIGNS[point])
         except (StopIteration, sqlite3.OperationalError):
             return frozenset()  # it is just being made
         return frozenset(str(row["id"]) for row in rows)

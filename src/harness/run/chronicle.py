@@ -6,6 +6,7 @@ told when the shared memory is gone.
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.attempt import Attempt, Operator, Status, better
 from harness.ids import SEED_AGENT, AgentId, AttemptId, RecordId
@@ -73,7 +74,7 @@ class Chronicle:
             created_at=self._core.clock.now(),
         )
         await self._memory.write(record)
-        self._core.store.memory_log(_written(record, None))
+        self._core.store.memory_log(replace(_written(record, None), once=True))
         return record.id
 
     async def skill(
@@ -92,7 +93,7 @@ class Chronicle:
             data={"files": dict(files)},
         )
         await self._memory.write(record)
-        self._core.store.memory_log(_written(record, None))
+        self._core.store.memory_log(replace(_written(record, None), once=True))
         return record.id
 
     async def record(self, record: str) -> MemoryRecord:

@@ -1,6 +1,7 @@
 """The run's store: its tables together, and what belongs to no table of its own."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ class MemoryEntry:
     records: tuple[ShownRecord, ...]
     attempt: AttemptId | None = None
     directive: int | None = None
+    once: bool = False
+    """Whether it may be repeated after a kill: the first of its record is kept."""
 
 
 class Store:
@@ -89,6 +92,8 @@ class Store:
         """
         with self._db.transaction(durable=False) as db:
             for entry in entries:
+                if entry.once and not _is_first(db, entry):
+                    continue
                 db.execute(
                     "INSERT INTO memory_log VALUES (NULL,?,?,?,?,?,?,?)",
                     (
@@ -155,3 +160,9 @@ class Store:
             " memory_log WHERE op = 'write' AND attempt IS NOT NULL) ORDER BY evaluated_at, id"
         ).fetchall()
         return [AttemptId(str(row["id"])) for row in found]
+
+
+def _is_first(db: sqlite3.Connection, entry: MemoryEntry) -> bool:
+    record = entry.records[0].id
+    values = (entry.agent, f"memory/{record}", record)
+    return db.execute("INSERT OR IGNORE INTO effects VALUES (?,?,?)", values).rowcount > 0

@@ -101,8 +101,8 @@ def stamping(extra: str = "true") -> Behaviour:
 
     def stamper(request: Request) -> Reply:
         tag = stamp(request)
-        turns = (m for m in reversed(request.messages) if _is_turn(m))
-        calls: list[JsonObject] = next(turns, {}).get("tool_calls") or []
+        turns = [message for message in request.messages if _is_turn(message)]
+        calls: list[JsonObject] = turns[-1].get("tool_calls") or [] if turns else []
         match calls[-1]["function"]["name"] if calls else "":
             case "bash":
                 return tool_call("submit", title=tag)
