@@ -78,6 +78,7 @@ def test_a_seed_without_a_score_ends_the_launch(cli: Cli) -> None:
     assert "has no score (failed)" in lines[-3]
 
 
+@pytest.mark.slow
 def test_configuration_mistakes(cli: Cli) -> None:
     (cli.folder / "harness.yaml").write_text("agnets: 3\n", encoding="utf-8")
     lines = _three_lines(cli("launch", "circle_packing", code=2).stderr)
@@ -152,6 +153,7 @@ def _output_name(cli: Cli) -> str:
     return load_task(cli.folder / "mine").file.evaluator.outputs[0]
 
 
+@pytest.mark.slow
 def test_a_damaged_store_is_said_and_not_touched(cli: Cli) -> None:
     run = cli.launch("launch", "circle_packing", "--agents", "1", "--evals", "2", *PROCESS)[-1]
     database = cli.folder / "runs" / run["run"] / "run.db"

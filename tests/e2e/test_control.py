@@ -52,6 +52,7 @@ def test_stop_drains_and_resume_goes_on(cli: Cli) -> None:
     assert (resumed["reason"], resumed["evaluations"]) == ("evaluations", total)
 
 
+@pytest.mark.slow
 def test_control_c_drains_once_and_stops_at_once_the_second_time(cli: Cli) -> None:
     process = cli.start(*LAUNCH, "--evals", "5000", "--json")
     _wait_for_evaluations(cli, 3)
@@ -71,6 +72,7 @@ def test_control_c_drains_once_and_stops_at_once_the_second_time(cli: Cli) -> No
     assert resumed["evaluations"] == total
 
 
+@pytest.mark.slow
 def test_a_run_is_run_by_one_process_only(cli: Cli) -> None:
     process = cli.start(*LAUNCH, "--evals", "5000", "--json")
     run = _wait_for_evaluations(cli, 2)["run"]
@@ -88,6 +90,7 @@ def test_stop_of_a_run_that_is_not_live(cli: Cli) -> None:
     assert "is not running" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_spent_budget_is_said_before_anything_starts(cli: Cli) -> None:
     run = cli.launch(*LAUNCH, "--evals", "3")[-1]["run"]
     before = cli.json("attempts", run)
@@ -99,6 +102,7 @@ def test_a_spent_budget_is_said_before_anything_starts(cli: Cli) -> None:
     assert cli.json("attempts", run) == before
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_end_the_run(cli: Cli) -> None:
     process = cli.start(*LAUNCH, "--evals", "12", "--json")
     assert process.stdout is not None

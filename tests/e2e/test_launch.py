@@ -88,6 +88,7 @@ def _check_memory(log: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
         assert set(entry) >= {"at", "op", "agent", "query", "records", "attempt"}
 
 
+@pytest.mark.slow
 def test_one_agent_and_one_seed_give_the_same_run_twice(cli: Cli) -> None:
     sequences: list[list[Any]] = []
     for _ in range(2):
@@ -100,6 +101,7 @@ def test_one_agent_and_one_seed_give_the_same_run_twice(cli: Cli) -> None:
     assert sequences[0] == sequences[1]
 
 
+@pytest.mark.slow
 def test_a_launch_without_a_budget_prints_the_tasks_own(cli: Cli) -> None:
     task = cli.folder / "tiny"
     cli("task", "new", "tiny")
@@ -112,6 +114,7 @@ def test_a_launch_without_a_budget_prints_the_tasks_own(cli: Cli) -> None:
     assert "next:" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_live_display_does_not_fail_off_a_terminal(cli: Cli) -> None:
     done = cli(
         "launch", "circle_packing", "--agents", "2", "--evals", "4", "--display", "live",
@@ -121,6 +124,7 @@ def test_the_live_display_does_not_fail_off_a_terminal(cli: Cli) -> None:
     assert "harness resume" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_copied_run_can_be_read_and_resumed(cli: Cli, tmp_path: Path) -> None:
     import shutil
 

@@ -14,7 +14,9 @@ KEY = "sk-test-canary-7f3a"
 
 PROVIDERS = [
     pytest.param(("process", "--unsafe"), id="process", marks=pytest.mark.slow),
-    pytest.param(("bubblewrap",), id="bubblewrap", marks=pytest.mark.bubblewrap),
+    pytest.param(
+        ("bubblewrap",), id="bubblewrap", marks=[pytest.mark.bubblewrap, pytest.mark.slow]
+    ),
     pytest.param(("docker",), id="docker", marks=[pytest.mark.docker, pytest.mark.slow]),
 ]
 

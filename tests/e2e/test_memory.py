@@ -38,6 +38,7 @@ def test_a_second_run_recalls_what_the_first_one_learnt(cli: Cli) -> None:
     assert shown[third] <= {third}, "a run's own memory does not"
 
 
+@pytest.mark.slow
 def test_the_runs_log_survives_the_shared_memory(cli: Cli) -> None:
     run = cli.launch(*LAUNCH, "--evals", "8")[-1]["run"]
     shutil.rmtree(cli.environment["HARNESS_MEMORY"])

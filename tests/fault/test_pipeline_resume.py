@@ -126,7 +126,7 @@ def slow(method: str, when: str, number: int) -> Any:
 @pytest.mark.parametrize(
     ("method", "when", "number"),
     [
-        ("submit", "after", 1),
+        slow("submit", "after", 1),
         slow("submit", "before", 2),
         slow("note", "before", 1),
         slow("note", "after", 1),

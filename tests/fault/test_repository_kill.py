@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from harness.ids import CommitHash
 from harness.sandbox.repository import Repository
 from harness.sandbox.tree import TreeFile
@@ -98,6 +100,7 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
     assert len(acknowledged) >= 6
 
 
+@pytest.mark.slow
 def test_kill_at_every_change_to_the_disk(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", COUNTED, str(tmp_path)], capture_output=True, check=True

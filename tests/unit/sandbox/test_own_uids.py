@@ -37,6 +37,7 @@ async def provider() -> AsyncGenerator[ProcessProvider]:
         yield ProcessProvider(SandboxConfig(), executor)
 
 
+@pytest.mark.slow
 async def test_a_candidate_reaches_neither_judge_nor_candidate(
     provider: ProcessProvider, tmp_path: Path
 ) -> None:
