@@ -8,6 +8,7 @@ from harness.agents.config import ModelConfig
 from harness.errors import ConfigurationError
 
 URL_VARIABLE = "OPENAI_BASE_URL"
+KEY_VARIABLE = ModelConfig.model_fields["key_variable"].default
 OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -41,7 +42,8 @@ def resolve_endpoint(config: ModelConfig, environ: Mapping[str, str] | None = No
         )
     variable = config.key_variable
     key = environ.get(variable, "").strip()
-    if not key and (url == OPENAI_URL or "key_variable" in config.model_fields_set):
+    # A variable of one's own is named because the endpoint needs a key; a local server needs none.
+    if not key and (url == OPENAI_URL or variable != KEY_VARIABLE):
         raise ConfigurationError(
             f"no API key for {url}",
             expected=f"a key in {variable}",

@@ -36,8 +36,12 @@ class Parsed:
 
 def estimate_tokens(value: object) -> int:
     """An upper guess of the tokens of a JSON value: 3 characters each and a little more."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return len(text) // CHARACTERS_PER_TOKEN + _OVERHEAD_TOKENS
+    return tokens_of(len(json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def tokens_of(characters: int) -> int:
+    """An upper guess of the tokens of so many characters of JSON."""
+    return characters // CHARACTERS_PER_TOKEN + _OVERHEAD_TOKENS
 
 
 def decode(body: bytes) -> object:
@@ -86,7 +90,7 @@ def parse(data: object, tools: Iterable[str] = ()) -> Parsed:
     content, thought = without_thoughts(content)
     if not calls and content:
         content, calls = _calls_in_text(content, frozenset(tools))
-    message: JsonObject = {"role": "assistant", "content": content}
+    message: JsonObject = {"role": "assistant", "content": content or None}
     if calls:
         message["tool_calls"] = calls
     elif not content:

@@ -1,6 +1,6 @@
 """What can be configured of agents and their models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
@@ -17,6 +17,9 @@ class ModelConfig(BaseModel):
     """OpenAI-compatible endpoint; by default `OPENAI_BASE_URL`, then OpenAI's own."""
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; the key itself is never configured."""
+    api: Literal["auto", "openai", "anthropic"] = "auto"
+    """What the endpoint speaks, for the gateway of the `command` agent; `auto`: `anthropic` when
+    the address is Anthropic's own, else `openai`. Other agents need `openai`."""
     protocol: Literal["auto", "tools", "text"] = "auto"
     """`tools`: tool calling; `text`: one fenced action a turn; `auto`: found out by asking once."""
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -73,15 +76,18 @@ class AgentConfig(BaseModel):
     """`offline`, `llm`, `pipeline`, `command`, `auto` (llm when a model is named, command when a
     command is), or `package.module:Class`."""
     model: ModelConfig = Field(default_factory=ModelConfig)
-    models: Sequence[ModelConfig] = ()
+    models: list[ModelConfig] = Field(default_factory=list[ModelConfig])
     """Several models: a bandit chooses one for each directive. What a model does not set is taken
     from `model`."""
-    command: str | Sequence[str] = ()
+    command: str | list[str] = Field(default_factory=list[str])
     """Of the `command` agent: argv of an external coding agent, or the name of a preset."""
     max_turns: int = Field(default=40, ge=1)
     """Model calls per directive."""
     command_timeout_s: float = Field(default=120.0, gt=0)
     """Wall-clock limit of one command of the agent, in seconds."""
+    directive_timeout_s: float = Field(default=3600.0, gt=0)
+    """Of the `command` agent: seconds after which its command is ended and the next directive
+    begins."""
     compaction: CompactionConfig = Field(default_factory=CompactionConfig)
     prompts: str | None = None
     """Folder with prompt templates that stand in for the shipped ones of the same names."""
@@ -89,7 +95,7 @@ class AgentConfig(BaseModel):
     """Before the first draft, read the task, its knowledge files and the memory; write notes."""
 
     @field_serializer("models")
-    def _only_what_was_said(self, models: Sequence[ModelConfig]) -> list[dict[str, Any]]:
+    def _only_what_was_said(self, models: list[ModelConfig]) -> list[dict[str, Any]]:
         return [_said(model) for model in models]
 
     @property
@@ -120,16 +126,16 @@ class AgentGroup(BaseModel):
     """Overrides `agent.kind`."""
     model: ModelConfig | None = None
     """Overrides `agent.model` where it sets something."""
-    models: Sequence[ModelConfig] | None = None
+    models: list[ModelConfig] | None = None
     """Overrides `agent.models`."""
-    command: str | Sequence[str] | None = None
+    command: str | list[str] | None = None
     """Overrides `agent.command`."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Overrides any other key of `agent`."""
 
     @field_serializer("model", "models")
-    def _only_what_was_said(self, value: ModelConfig | Sequence[ModelConfig] | None) -> Any:
-        if isinstance(value, Sequence):
+    def _only_what_was_said(self, value: ModelConfig | list[ModelConfig] | None) -> Any:
+        if isinstance(value, list):
             return [_said(model) for model in value]
         return None if value is None else _said(value)
 
@@ -142,7 +148,7 @@ class AgentGroup(BaseModel):
         values = _merged(base.model_dump(), self.options)
         if self.model is not None:
             values["model"] = _on_top(base.model, self.model)
-            values["models"] = ()
+            values["models"] = []
         for key in ("kind", "models", "command"):
             if getattr(self, key) is not None:
                 values[key] = getattr(self, key)

@@ -132,6 +132,7 @@ class Gate:
         self._limit = float(min(FIRST_LIMIT, most))
         self._slow_start_until = float(most)
         self._probe = probe
+        self._said_up = False
         self._listener = listener
         self._clock = clock or SystemClock()
         self._first_pause_s = first_pause_s
@@ -167,6 +168,11 @@ class Gate:
     def outage(self) -> Outage | None:
         """Why callers wait for the endpoint, if they do."""
         return self._outage
+
+    @property
+    def said_up(self) -> bool:
+        """Whether the last probe found a server that works: what fails then is the request."""
+        return self._said_up
 
     @property
     def down(self) -> bool:
@@ -301,6 +307,7 @@ class Gate:
             answer = await self._probe()
             if answer is not Probe.DOWN:
                 break
+        self._said_up = answer is Probe.UP
         self._state = _State.TRIAL
         self._trial_from = self._last_permit
         self._limit = 1.0 if answer is Probe.UNCLEAR else float(min(TRIAL_LIMIT, self._most))

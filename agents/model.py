@@ -5,6 +5,8 @@ in `Line`; how errors and answers are understood in `refusals` and `answers`.
 """
 
 import asyncio
+import itertools
+import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -22,23 +24,31 @@ from harness.agents.answers import (
     NotAnAnswerError,
     decode,
     error_of,
-    estimate_tokens,
     parse,
+    tokens_of,
     usage_of,
 )
 from harness.agents.base import ModelCall, ModelConfig, Usage
 from harness.agents.gate import Outcome, Permit
 from harness.agents.line import CONNECT_S, Line, Traits
 from harness.agents.pricing import price_of, with_cost
-from harness.agents.refusals import LIMIT_FIELDS, Problem, Refusal, retry_after, understand
+from harness.agents.refusals import (
+    LIMIT_FIELDS,
+    LearnedError,
+    Problem,
+    Refusal,
+    TryAgainError,
+    refused,
+    retry_after,
+    understand,
+)
 from harness.clock import Clock, SystemClock
 from harness.errors import (
     ContextTooLongError,
-    ModelRefusedError,
     ModelUnavailableError,
 )
 
-__all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "estimate_tokens", "resolve_endpoint"]
+__all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "resolve_endpoint"]
 
 Reserve = Callable[[Usage], AbstractAsyncContextManager[ModelCall]]
 """Reserves the worst case of a call: `AgentContext.model_call`."""
@@ -46,6 +56,8 @@ Reserve = Callable[[Usage], AbstractAsyncContextManager[ModelCall]]
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _LONGEST_RETRY_AFTER_S = 3600.0
+_DOUBTFUL = 0.25
+"""What a failure counts of a server that fails for all but says that it is well."""
 _LESSONS = 8
 """So many things one call may find out about a model before that counts as a refusal."""
 
@@ -69,27 +81,17 @@ class _Request:
     """A request as it is sent."""
 
     body: JsonObject
+    data: bytes
+    """`body`, encoded."""
     prompt_tokens: int
     """Upper estimate."""
     protocol: Literal["tools", "text"]
     tools: Sequence[JsonObject]
 
-
-class _TryAgainError(Exception):
-    """This try failed; another may do better.
-
-    `wait_s` is what the server asked for; it holds for all callers, so the gate sees to it.
-    `counted`: whether it is one of the tries the configuration allows.
-    """
-
-    def __init__(self, reason: str, wait_s: float | None = None, *, counted: bool = True) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-        self.counted = counted
-
-
-class _LearnedError(Exception):
-    """The request was refused, and why is something the next one can do without."""
+    @property
+    def may_be_billed(self) -> Usage:
+        """When it was sent and nobody waited for the answer: providers may bill the prompt."""
+        return Usage(self.prompt_tokens, estimated=True)
 
 
 class ModelClient:
@@ -133,7 +135,7 @@ class ModelClient:
         official = self.url == OPENAI_URL
         self._unknown = Traits(limit_field="max_completion_tokens" if official else "max_tokens")
         timeout = openai.Timeout(config.timeout_s, connect=min(CONNECT_S, config.timeout_s))
-        self._client = line.client(self._key, timeout)
+        self._clients = itertools.cycle(line.clients(self._key, timeout))
 
     async def close(self) -> None:
         """Close the connections, unless they are shared."""
@@ -159,7 +161,7 @@ class ModelClient:
             ModelRefusedError: The key is refused.
         """
         try:
-            page = await self._client.with_options(timeout=CONNECT_S).models.list()
+            page = await next(self._clients).with_options(timeout=CONNECT_S).models.list()
         except openai.APIStatusError as error:
             if error.status_code in (401, 403):
                 self._refuse(understand(error.status_code, error.body, {}, error.message))
@@ -197,7 +199,8 @@ class ModelClient:
         """
         gate = self._line.gate
         ticket = gate.ticket()
-        tries = counted = lessons = 0
+        tries = lessons = 0
+        counted = 0.0
         while True:
             tries += 1
             try:
@@ -206,11 +209,11 @@ class ModelClient:
                     async with reserve(self._worst(request)) as call:
                         answer = await self._once(request, call, permit)
                 return replace(answer, tries=tries)
-            except _LearnedError as lesson:
+            except LearnedError as lesson:
                 lessons += 1
                 if lessons > _LESSONS:
                     self._refuse(Problem(Refusal.FINAL, 400, str(lesson)))
-            except _TryAgainError as failure:
+            except TryAgainError as failure:
                 counted += failure.counted
                 if counted > self._config.retries:
                     raise ModelUnavailableError(
@@ -234,8 +237,7 @@ class ModelClient:
         else:
             sent = list(messages) if system else text_protocol.without_system(messages)
             body = {"messages": sent, **({"tools": list(tools)} if tools else {})}
-        prompt_tokens = estimate_tokens(body)
-        body[traits.limit_field] = config.max_output_tokens
+        body |= {"model": self.model, traits.limit_field: config.max_output_tokens}
         wanted: JsonObject = {
             "temperature": config.temperature,
             "reasoning_effort": config.reasoning_effort,
@@ -247,7 +249,10 @@ class ModelClient:
             for name, value in wanted.items()
             if value is not None and name not in traits.dropped
         }
-        return _Request({**body, **config.extra_body}, prompt_tokens, protocol, tools)
+        body = {**body, **config.extra_body}
+        # Once, for the estimate and to be sent; half a surrogate pair stays an escape.
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return _Request(body, data, tokens_of(len(data)), protocol, tools)
 
     async def _once(self, request: _Request, call: ModelCall, permit: Permit) -> Answer:
         """Send it and read the answer; what it used is settled however it ends."""
@@ -265,15 +270,15 @@ class ModelClient:
             async with asyncio.timeout(self._config.timeout_s):
                 received, data = await self._send(request)
         except asyncio.CancelledError:
-            settle(_may_be_billed(request))
+            settle(request.may_be_billed)
             raise
         except (TimeoutError, openai.APITimeoutError) as error:
-            if _not_sent(error):
+            if isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout):  # not sent
                 self._unreachable(permit, error)
-            settle(_may_be_billed(request))
+            settle(request.may_be_billed)
             reason = f"no answer within {self._config.timeout_s:g} s"
             permit.report(Outcome.LATE, reason=reason)
-            raise _TryAgainError(reason) from error
+            raise TryAgainError(reason) from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
             self._unreachable(permit, error)
         except openai.APIStatusError as error:
@@ -287,13 +292,16 @@ class ModelClient:
 
     async def _send(self, request: _Request) -> tuple[int, object]:
         """The answer's length and its JSON. `_once` sorts what is raised."""
-        completions: Any = self._client.chat.completions
-        # As `extra_body` it is sent as it is: the client walks through everything else by its type
-        # hints, 0.3 s of CPU for 100 messages. What comes back is checked here, not by its models.
-        arguments: JsonObject = {"model": self.model, "messages": [], "extra_body": request.body}
+        client = next(self._clients)
         if not request.body.get("stream"):
-            response = await completions.with_raw_response.create(**arguments)
+            # What comes back is checked here, and what is sent is encoded: the client would walk
+            # through it by its type hints, 0.3 s of CPU for 100 messages.
+            response = await client.post(
+                "/chat/completions", cast_to=httpx2.Response, content=request.data
+            )
             return len(response.content), decode(response.content)
+        completions: Any = client.chat.completions
+        arguments: JsonObject = {"model": self.model, "messages": [], "extra_body": request.body}
         async with completions.with_streaming_response.create(**arguments) as response:
             if "json" in response.headers.get("content-type", ""):  # it does not stream after all
                 body: bytes = await response.read()
@@ -314,7 +322,7 @@ class ModelClient:
             parsed = parse(data, names if request.protocol == "tools" else ())
         except NotAnAnswerError as error:
             permit.report(Outcome.ALIVE)
-            raise _TryAgainError(self._scrub(str(error))) from error
+            raise TryAgainError(self._scrub(str(error))) from error
         permit.report(Outcome.ANSWERED)
         message, reason = parsed.message, parsed.finish_reason
         if request.tools and self._config.protocol == "auto":
@@ -329,7 +337,7 @@ class ModelClient:
         reason = f"no connection: {error.__cause__ or error}"
         permit.report(Outcome.UNREACHABLE, reason=reason)
         # Of an endpoint that worked this is an outage, and the gate knows when it is over.
-        raise _TryAgainError(reason, counted=not self._line.gate.answered) from error
+        raise TryAgainError(reason, counted=not self._line.gate.answered) from error
 
     def _sort(
         self, problem: Problem, request: _Request, permit: Permit, wait_s: float | None
@@ -339,13 +347,13 @@ class ModelClient:
         wait_s = None if wait_s is None else min(wait_s, _LONGEST_RETRY_AFTER_S)
         if problem.refusal is Refusal.BUSY:
             permit.report(Outcome.BUSY, wait_s=wait_s, reason=reason)
-            raise _TryAgainError(reason, wait_s, counted=not self._line.gate.answered) from None
+            raise TryAgainError(reason, wait_s, counted=not self._line.gate.answered) from None
         if problem.refusal is Refusal.FAILED:
             permit.report(Outcome.FAILED, wait_s=wait_s, reason=reason)
-            raise _TryAgainError(reason, wait_s, counted=not self._line.gate.down) from None
+            raise TryAgainError(reason, wait_s, counted=self._blame()) from None
         permit.report(Outcome.ALIVE)
         if problem.refusal is Refusal.AGAIN:
-            raise _TryAgainError(reason) from None
+            raise TryAgainError(reason) from None
         if problem.refusal is Refusal.TOO_LONG:
             raise ContextTooLongError(
                 f"the model endpoint {self.url} finds the request too long ({reason})",
@@ -355,8 +363,14 @@ class ModelClient:
         self._learn(problem, request, reason)
         self._refuse(problem)
 
+    def _blame(self) -> float:
+        """How much of a try a server's failure uses up: little while it fails for all, but some
+        where it says that it is well; one request may be what it fails over."""
+        gate = self._line.gate
+        return 1.0 if not gate.down else _DOUBTFUL if gate.said_up else 0.0
+
     def _learn(self, problem: Problem, request: _Request, reason: str) -> None:
-        """Raises `_LearnedError` when the next request can do without what was refused."""
+        """Raises `LearnedError` when the next request can do without what was refused."""
         traits = self._traits
         change: JsonObject = {}
         if problem.refusal is Refusal.NO_TOOLS and self._config.protocol == "auto":
@@ -370,31 +384,11 @@ class ModelClient:
         if not change or problem.parameter in self._config.extra_body:
             return
         self._line.learn(self.model, self._unknown, reason, **change)
-        raise _LearnedError(reason) from None
+        raise LearnedError(reason) from None
 
     def _refuse(self, problem: Problem) -> NoReturn:
-        name, variable = self._config.name, self._config.key_variable
-        check = {
-            401: f"check the key in {variable}",
-            403: f"check that the key in {variable} may use the model {name!r}",
-            404: f"check the model name {name!r} and the address ({URL_VARIABLE})",
-            429: "check the account's quota",
-        }.get(problem.status, "check agent.model and what the model takes")
-        if problem.refusal is Refusal.NO_TOOLS:
-            check = f"{name!r} cannot call tools: set agent.model.protocol to auto or text"
-        raise ModelRefusedError(
-            f"the model endpoint {self.url} refuses ({problem.status}): "
-            f"{self._scrub(problem.message)}; {check}"
-        ) from None  # the response may repeat the key
+        message = self._scrub(problem.message)
+        raise refused(problem, self.url, message, self._config) from None  # it may repeat the key
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._key, "***")[:500] if self._key else text[:500]
-
-
-def _may_be_billed(request: _Request) -> Usage:
-    """Of a call that was sent and whose answer nobody waited for: providers may bill the prompt."""
-    return Usage(request.prompt_tokens, estimated=True)
-
-
-def _not_sent(error: BaseException) -> bool:
-    return isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
+from harness.agents.addresses import URL_VARIABLE
+from harness.agents.config import ModelConfig
+from harness.errors import ModelRefusedError
+
 _RETRIED = frozenset({408, 409, 425})
 _DROPPABLE = ("temperature", "reasoning_effort", "stream_options")
 """Parameters that the harness can do without."""
@@ -20,6 +24,23 @@ LIMIT_FIELDS = {
     "max_completion_tokens": "max_tokens",
 }
 """The two names of the length limit: newer models know one, many servers only the other."""
+
+
+class TryAgainError(Exception):
+    """This try failed; another may do better.
+
+    `wait_s` is what the server asked for; it holds for all callers, so the gate sees to it.
+    `counted`: how much it takes of the tries the configuration allows.
+    """
+
+    def __init__(self, reason: str, wait_s: float | None = None, *, counted: float = 1.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.counted = counted
+
+
+class LearnedError(Exception):
+    """The request was refused, and why is something the next one can do without."""
 
 
 class Refusal(Enum):
@@ -235,3 +256,19 @@ def _first(patterns: tuple[re.Pattern[str], ...], message: str) -> int | None:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def refused(problem: Problem, url: str, message: str, model: ModelConfig) -> ModelRefusedError:
+    """The error for a person: what the endpoint said, and what to check."""
+    name, variable = model.name, model.key_variable
+    check = {
+        401: f"check the key in {variable}",
+        403: f"check that the key in {variable} may use the model {name!r}",
+        404: f"check the model name {name!r} and the address ({URL_VARIABLE})",
+        429: "check the account's quota",
+    }.get(problem.status, "check agent.model and what the model takes")
+    if problem.refusal is Refusal.NO_TOOLS:
+        check = f"{name!r} cannot call tools: set agent.model.protocol to auto or text"
+    return ModelRefusedError(
+        f"the model endpoint {url} refuses ({problem.status}): {message}; {check}"
+    )

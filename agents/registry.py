@@ -9,6 +9,7 @@ GROUP = "harness.agents"
 BUILT_IN = {
     "offline": "harness.agents.offline:OfflineAgent",
     "llm": "harness.agents.llm:LlmAgent",
+    "command": "harness.agents.command.agent:CommandAgent",
     "pipeline": "harness.agents.pipeline.agent:PipelineAgent",
 }
 

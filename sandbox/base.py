@@ -128,6 +128,34 @@ class ExecResult:
         return (self.stdout + self.stderr).decode("utf-8", "backslashreplace")
 
 
+class CommandStream(Protocol):
+    """A running command that is written to and read from piece by piece.
+
+    Used by one reader and one writer at a time. Neither side is buffered without bounds: whoever
+    does not read makes the other one wait.
+    """
+
+    async def read(self, limit: int = 65_536) -> bytes:
+        """The next bytes of its standard output, at most `limit`; empty after the last."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Feed its standard input; waits while the command does not read.
+
+        Raises:
+            ConnectionError: The command reads no more.
+        """
+        ...
+
+    async def result(self) -> ExecResult:
+        """How it ended, as of `exec`, without standard output; waits for it.
+
+        Raises:
+            SandboxUnavailableError: When the sandbox, not the command, failed.
+        """
+        ...
+
+
 class Sandbox(Protocol):
     """One isolated place to run commands.
 
@@ -169,6 +197,24 @@ class Sandbox(Protocol):
         """
         ...
 
+    def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> AbstractAsyncContextManager[CommandStream]:
+        """Run a command that is talked to while it runs; leaving the block ends it.
+
+        Limits are those of `exec`; its standard error may be 1 MiB long. Other commands run beside
+        it.
+
+        Raises:
+            SandboxUnavailableError: When the sandbox, not the command, failed.
+        """
+        ...
+
     async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
         """The content of a regular file, `path` relative to the working directory.
 
@@ -192,7 +238,10 @@ class Sandbox(Protocol):
         ...
 
     def frozen(self) -> AbstractAsyncContextManager[None]:
-        """While held, no process of the sandbox runs: its files can be read from outside."""
+        """While held, no process of the sandbox runs: its files can be read from outside.
+
+        Commands that run stand still and go on afterwards; their seconds are not counted meanwhile.
+        """
         ...
 
     async def close(self) -> None:

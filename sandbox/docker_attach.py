@@ -85,6 +85,13 @@ class Demultiplexer:
             self.overflowed = self.overflowed or len(payload) > self._room
             self._room -= min(len(payload), self._room)
 
+    def take(self) -> bytes:
+        """Standard output so far, which makes room for more."""
+        data = bytes(self.stdout)
+        self.stdout.clear()
+        self._room += len(data)
+        return data
+
 
 class ExecStream:
     """The attached stream of a started exec. Used by one thread at a time."""
@@ -139,7 +146,7 @@ class ExecStream:
         heard = time.monotonic()
         attached = True
         while True:
-            stop = self._stop(output, bounds)
+            stop = why_stop(output, bounds)
             if stop is not None:
                 return stop
             pause_s = min(_TICK_S, max(bounds.remaining_s(), 0.0))
@@ -161,6 +168,32 @@ class ExecStream:
                 heard = time.monotonic()
                 attached = running()
 
+    def relay(
+        self,
+        channel: socket.socket,
+        output: Demultiplexer,
+        bounds: Bounds,
+        running: Callable[[], bool],
+    ) -> Stop | None:
+        """As `pump`, with standard input from `channel` and standard output to it."""
+        output.feed(self._received)
+        self._connection.setblocking(False)
+        flow = _Flow(self._connection, channel, output)
+        heard = time.monotonic()
+        while True:
+            stop = why_stop(output, bounds)
+            if stop is not None:
+                return stop
+            pause_s = min(_TICK_S, max(bounds.remaining_s(), 0.0))
+            if flow.step(pause_s):
+                heard = time.monotonic()
+            elif not flow.attached or time.monotonic() - heard > _IDLE_S:
+                heard = time.monotonic()
+                if not running() and not flow.step(0) and not flow.pending:
+                    return None
+                if not flow.attached:
+                    time.sleep(min(pause_s, 0.01))
+
     def _receive(self, output: Demultiplexer) -> bool:
         """Take what has come; whether the stream goes on."""
         try:
@@ -172,14 +205,16 @@ class ExecStream:
         output.feed(data)
         return bool(data)
 
-    def _stop(self, output: Demultiplexer, bounds: Bounds) -> Stop | None:
-        if output.overflowed:
-            return ExecEnd.OUTPUT_LIMIT, f"more than {bounds.max_output_bytes} bytes of output"
-        if bounds.cancelled.is_set():
-            return ExecEnd.TIMEOUT, "cancelled"
-        if bounds.remaining_s() <= 0:
-            return ExecEnd.TIMEOUT, "still running at its deadline"
-        return bounds.watch()
+
+def why_stop(output: Demultiplexer, bounds: Bounds) -> Stop | None:
+    """Why a command has to be ended from outside."""
+    if output.overflowed:
+        return ExecEnd.OUTPUT_LIMIT, f"more than {bounds.max_output_bytes} bytes of output"
+    if bounds.cancelled.is_set():
+        return ExecEnd.TIMEOUT, "cancelled"
+    if bounds.remaining_s() <= 0:
+        return ExecEnd.TIMEOUT, "still running at its deadline"
+    return bounds.watch()
 
 
 class _Sender:
@@ -204,6 +239,78 @@ class _Sender:
             self.pending = False
             with contextlib.suppress(OSError):
                 self._connection.shutdown(socket.SHUT_WR)
+
+
+class _Flow:
+    """Bytes between a command's stream and the channel of whoever talks to it, a block of each."""
+
+    def __init__(
+        self, connection: socket.socket, channel: socket.socket, output: Demultiplexer
+    ) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._output = output
+        self._input = b""
+        self.pending = output.take()
+        self._input_ended = False
+        self.attached = True
+        channel.setblocking(False)
+
+    def step(self, pause_s: float) -> bool:
+        """Wait for something to move and move it; whether anything did."""
+        events = {self._connection: 0, self._channel: 0}
+        if self.attached and len(self.pending) < _BLOCK:
+            events[self._connection] |= select.POLLIN
+        if self.attached and self._input:
+            events[self._connection] |= select.POLLOUT
+        if not self._input and not self._input_ended:
+            events[self._channel] |= select.POLLIN
+        if self.pending:
+            events[self._channel] |= select.POLLOUT
+        poller = select.poll()
+        for side, mask in events.items():
+            if mask:
+                poller.register(side, mask)
+        moved = False
+        for fd, event in poller.poll(pause_s * 1000):
+            side = self._connection if fd == self._connection.fileno() else self._channel
+            if events[side] & select.POLLOUT and event & (select.POLLOUT | select.POLLERR):
+                moved = self._send(side) or moved
+            if events[side] & select.POLLIN and event & ~select.POLLOUT:
+                moved = self._receive(side) or moved
+        return moved
+
+    def _send(self, side: socket.socket) -> bool:
+        data = self._input if side is self._connection else self.pending
+        try:
+            sent = side.send(data[:_BLOCK])
+        except BlockingIOError:
+            return False
+        except OSError:
+            sent = len(data)  # nobody reads it any more
+        if side is self._connection:
+            self._input = data[sent:]
+        else:
+            self.pending = data[sent:]
+        return True
+
+    def _receive(self, side: socket.socket) -> bool:
+        try:
+            data = side.recv(_BLOCK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if side is self._channel:
+            self._input, self._input_ended = data, not data
+            if not data:
+                with contextlib.suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_WR)
+        else:
+            self.attached = bool(data)
+            self._output.feed(data)
+            self.pending += self._output.take()
+        return True
 
 
 def _connect(address: str, timeout_s: float) -> socket.socket:

@@ -1,22 +1,25 @@
 """One container as a sandbox."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox import files
-from harness.sandbox.base import MIB, ExecEnd, ExecResult, Limits
+from harness.sandbox.base import MIB, CommandStream, ExecEnd, ExecResult, Limits
 from harness.sandbox.docker_attach import Bounds, Demultiplexer, ExecStream, Stop
 from harness.sandbox.docker_cgroup import Counters
 from harness.sandbox.docker_container import Container
 from harness.sandbox.docker_files import read_by_command, write_by_command
 from harness.sandbox.shim.watch import measure
+from harness.sandbox.stream import streaming
 from harness.sandbox.workspace import in_thread
 
 _MARK = "HARNESS_EXEC"
@@ -57,6 +60,8 @@ class Command:
     cwd: str
     max_output_bytes: int
     mark: str
+    channel: socket.socket | None = None
+    """Where its input comes from and its output goes to; else `stdin` and the result."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     exec_id: str = ""
     began: float = 0.0
@@ -149,8 +154,37 @@ class DockerSandbox:
         max_output_bytes: int = 10 * MIB,
     ) -> ExecResult:
         """As `Sandbox.exec`; a command killed by a signal has the exit code 128 + its number."""
+        return await self._to_its_end(
+            self._command(argv, timeout_s, stdin, env, cwd, max_output_bytes)
+        )
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> AsyncGenerator[CommandStream]:
+        near, far = socket.socketpair()
+        with far:
+            command = self._command(argv, timeout_s, b"", env, cwd, MIB)
+            command.channel = far
+            async with streaming(near, self._to_its_end(command)) as stream:
+                yield stream
+
+    def _command(
+        self,
+        argv: Sequence[str],
+        timeout_s: float,
+        stdin: bytes,
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        max_output_bytes: int,
+    ) -> Command:
         self._marks += 1
-        command = Command(
+        return Command(
             argv,
             timeout_s,
             stdin,
@@ -159,6 +193,8 @@ class DockerSandbox:
             max_output_bytes,
             mark=f"{self._container.short_id}-{self._marks}",
         )
+
+    async def _to_its_end(self, command: Command) -> ExecResult:
         # A task of its own: a caller that is cancelled waits until everything is ended.
         task = asyncio.create_task(self._run(command))
         try:
@@ -189,15 +225,19 @@ class DockerSandbox:
                 cancelled=command.cancelled,
                 max_output_bytes=command.max_output_bytes,
             )
-            stop = await in_thread(
-                self._executor,
-                stream.pump,
-                command.stdin,
-                output,
-                bounds,
-                lambda: self._container.exec_running(command.exec_id),
+
+            def running() -> bool:
+                return self._container.exec_running(command.exec_id)
+
+            moving = (
+                partial(stream.pump, command.stdin, output, bounds, running)
+                if command.channel is None
+                else partial(stream.relay, command.channel, output, bounds, running)
             )
+            stop = await in_thread(self._executor, moving)
         finally:
+            if command.channel is not None:
+                command.channel.close()
             async with self._gate:
                 del self._running[command.mark]
                 finished = await in_thread(self._executor, self._finish, command, stream)
@@ -221,7 +261,7 @@ class DockerSandbox:
             ["timeout", "-s", "KILL", guard, *command.argv],
             env={**command.env, _MARK: command.mark},
             cwd=command.cwd,
-            stdin=bool(command.stdin),
+            stdin=bool(command.stdin) or command.channel is not None,
         )
         command.began = self._clock.now()
         return disk, self._container.exec_start(command.exec_id)

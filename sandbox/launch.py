@@ -9,16 +9,17 @@ import signal
 import socket
 from collections.abc import Generator
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import ExecEnd, ExecResult
 from harness.sandbox.shim.request import Request
+from harness.sandbox.shim.supervisor import GO_ON, NOT_STOPPED, STOP, STOPPED
 from harness.sandbox.zygote import ZYGOTE
 
 GRACE_S = 20.0
 """How long the shim may take to start and, after the deadline, to end everything."""
 _CHUNK = 1 << 16
-_START_POLL_S = 0.002
 _MARK = "HARNESS_EXEC"
 
 
@@ -29,7 +30,8 @@ class Execution:
     the process tree are the shim's affair, in its own process.
     """
 
-    def __init__(self, request: Request, stdin: bytes, max_output_bytes: int) -> None:
+    def __init__(self, request: Request, stdin: bytes | None, max_output_bytes: int) -> None:
+        """`stdin` None: input and output go through `channel`, which the caller closes."""
         self._loop = asyncio.get_running_loop()
         self._timeout_s = request["timeout_s"]
         self._left = max_output_bytes
@@ -38,10 +40,15 @@ class Execution:
         self._mark = secrets.token_hex(8)
         request["env"][_MARK] = self._mark
         try:
-            self._control, *outputs = _start(request, stdin)
+            started = _start(request, stdin)
         except OSError as error:
             raise SandboxUnavailableError(f"cannot start a process: {error}") from error
-        self._streams = {fd: bytearray() for fd in (*outputs, self._control.fileno())}
+        self._control = started.control
+        self._deadline: asyncio.Timeout | None = None
+        self._stopped: asyncio.Future[bool] | None = None
+        self._stopped_at = 0.0
+        self.channel = started.channel
+        self._streams = {fd: bytearray() for fd in (*started.outputs, self._control.fileno())}
         self._open = set(self._streams)
         for fd in self._streams:
             os.set_blocking(fd, False)
@@ -59,8 +66,10 @@ class Execution:
             self._open.discard(fd)
             if not self._open and not self._ended.done():
                 self._ended.set_result(None)
+            if fd == self._control.fileno():
+                self._answered(stopped=True)
         elif fd == self._control.fileno():
-            self._streams[fd] += data
+            self._streams[fd] += self._without_answers(data)
         else:
             self._streams[fd] += data[: self._left]
             if len(data) > self._left:
@@ -68,19 +77,50 @@ class Execution:
                 self.abort()
             self._left = max(0, self._left - len(data))
 
-    def ended(self) -> bool:
-        """Whether the command and everything it started is gone. From any thread."""
-        return self._ended.done()
+    def _without_answers(self, data: bytes) -> bytes:
+        for word in (STOPPED, NOT_STOPPED):
+            if word in data:
+                self._answered(stopped=word == STOPPED)
+                data = data.replace(word, b"")
+        return data
 
-    async def supervisor(self) -> int | None:
-        """The process that watches the command; None when all is over."""
-        control = self._control.fileno()
-        while not self._ended.done():
-            pid, started, _ = bytes(self._streams.get(control, b"")).partition(b"\n")
-            if started:
-                return int(pid)
-            await asyncio.sleep(_START_POLL_S)
-        return None
+    def _answered(self, *, stopped: bool) -> None:
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(stopped)
+
+    async def stop(self) -> None:
+        """Have everything stand still until `go_on`; its seconds do not count meanwhile.
+
+        Raises:
+            SandboxUnavailableError: Something cannot be stopped.
+        """
+        self._stopped_at = self._loop.time()
+        self._stopped = self._loop.create_future()
+        if not self._say(STOP) or self._control.fileno() not in self._open:
+            return  # it has ended
+        try:
+            async with asyncio.timeout(GRACE_S):
+                stopped = await self._stopped
+        except TimeoutError:
+            stopped = False
+        if not stopped:
+            raise SandboxUnavailableError("a command cannot be stopped")
+
+    def go_on(self) -> None:
+        """After `stop`."""
+        if self._stopped is None:
+            return
+        self._stopped = None
+        self._say(GO_ON)
+        if self._deadline is not None and (when := self._deadline.when()) is not None:
+            self._deadline.reschedule(when + self._loop.time() - self._stopped_at)
+
+    def _say(self, word: bytes) -> bool:
+        try:
+            self._control.send(word)
+        except OSError:
+            return False
+        return True
 
     def abort(self) -> None:
         """Have everything killed; `result` tells when that is done."""
@@ -94,7 +134,7 @@ class Execution:
             SandboxUnavailableError: The shim failed, was killed, or `abort` was called.
         """
         try:
-            async with asyncio.timeout(self._timeout_s + GRACE_S):
+            async with asyncio.timeout(self._timeout_s + GRACE_S) as self._deadline:
                 await asyncio.shield(self._ended)
         except asyncio.CancelledError:
             self.abort()
@@ -106,6 +146,7 @@ class Execution:
         except TimeoutError as error:
             raise SandboxUnavailableError("the command could not be ended in time") from error
         finally:
+            self._deadline = None
             self._close()
         return self._judge()
 
@@ -125,7 +166,8 @@ class Execution:
             _kill_marked(f"{_MARK}={self._mark}".encode())
 
     def _judge(self) -> ExecResult:
-        stdout, stderr = (bytes(kept) for kept in self._streams.values())
+        # Without standard output where it went through the channel.
+        *stdout, stderr = (bytes(kept) for kept in self._streams.values())
         if not self._report:
             raise SandboxUnavailableError("the command's supervisor was killed")
         lines = self._report.decode("utf-8", "replace").split("\n", 3)
@@ -137,24 +179,43 @@ class Execution:
             end, evidence = ExecEnd.OUTPUT_LIMIT, "more output than the limit"
         elif end == "cancelled":
             raise SandboxUnavailableError("the sandbox was closed while a command ran")
-        return ExecResult(ExecEnd(end), code, stdout, stderr, duration_s, evidence)
+        return ExecResult(ExecEnd(end), code, b"".join(stdout), stderr, duration_s, evidence)
 
 
-def _start(request: Request, stdin: bytes) -> tuple[socket.socket, int, int]:
-    """Have the zygote start a shim: our ends of its control, standard output and error."""
+class _Started(NamedTuple):
+    """Our ends."""
+
+    control: socket.socket
+    channel: socket.socket | None
+    outputs: tuple[int, ...]
+
+
+def _start(request: Request, stdin: bytes | None) -> _Started:
+    """Have the zygote start a shim."""
     with contextlib.ExitStack() as theirs:
         # Files in memory: no writer has to be fed, and a command that does not read cannot block us
         source = theirs.enter_context(_memory_file("request", marshal.dumps(dict(request))))
-        standard_input = theirs.enter_context(_memory_file("stdin", stdin))
         with contextlib.ExitStack() as ours:
-            control, far = socket.socketpair()
-            ours.enter_context(control)
-            theirs.enter_context(far)
-            stdout, out = _pipe(ours, theirs)
+            outputs: tuple[int, ...]
+            control, far = _pair(ours, theirs)
             stderr, err = _pipe(ours, theirs)
-            ZYGOTE.order((standard_input, out, err, far.fileno(), source))
+            if stdin is None:
+                channel, inside = _pair(ours, theirs)
+                outputs, streams = (stderr,), (inside.fileno(), inside.fileno(), err)
+            else:
+                given = theirs.enter_context(_memory_file("stdin", stdin))
+                stdout, out = _pipe(ours, theirs)
+                channel, outputs, streams = None, (stdout, stderr), (given, out, err)
+            ZYGOTE.order((*streams, far.fileno(), source))
             ours.pop_all()
-    return control, stdout, stderr
+    return _Started(control, channel, outputs)
+
+
+def _pair(
+    ours: contextlib.ExitStack, theirs: contextlib.ExitStack
+) -> tuple[socket.socket, socket.socket]:
+    near, far = socket.socketpair()
+    return ours.enter_context(near), theirs.enter_context(far)
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from harness.errors import SandboxUnavailableError
-from harness.sandbox.base import MIB, ExecResult, Guarantee, SandboxSpec
+from harness.sandbox.base import MIB, CommandStream, ExecResult, Guarantee, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.files import (
     Owner,
@@ -20,7 +20,6 @@ from harness.sandbox.files import (
     remove_tree,
     write_beneath,
 )
-from harness.sandbox.freezing import go_on, stop_tree
 from harness.sandbox.launch import Execution
 from harness.sandbox.layout import (
     USER_NAME,
@@ -31,8 +30,8 @@ from harness.sandbox.layout import (
 )
 from harness.sandbox.liveness import identity, is_dead
 from harness.sandbox.shim.request import Request, Watched
+from harness.sandbox.stream import streaming
 from harness.sandbox.uids import agent_owner
-from harness.sandbox.workspace import in_thread
 
 PREFIX = "harness-sandbox-"
 _OWNER_FILE = "owner.json"
@@ -53,47 +52,6 @@ WATCHED: tuple[Guarantee, ...] = (
 """What the shim enforces wherever it runs."""
 
 
-class Gate:
-    """Lets commands begin side by side, or none."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Condition()
-        self._running = 0
-        self._frozen = 0
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncGenerator[None, None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._frozen == 0)
-            self._running += 1
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
-
-    @contextlib.asynccontextmanager
-    async def empty(self) -> AsyncGenerator[None, None]:
-        """Nothing begins, and what has begun has ended."""
-        async with self.shut():
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._running == 0)
-            yield
-
-    @contextlib.asynccontextmanager
-    async def shut(self) -> AsyncGenerator[None, None]:
-        """Nothing begins."""
-        async with self._changed:
-            self._frozen += 1
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._frozen -= 1
-                self._changed.notify_all()
-
-
 class LocalSandbox:
     """Implements `Sandbox`: each `exec` is a fresh process tree under the shim."""
 
@@ -112,9 +70,10 @@ class LocalSandbox:
         self._prepare = prepare
         self._executor = executor
         self._environment = environment(spec, layout, spec.limits)
-        self._gate = Gate()
-        self._stopping = asyncio.Lock()
         self._executions: set[Execution] = set()
+        self._freezing = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self._frozen = False
         self._closed = False
 
     @property
@@ -134,19 +93,52 @@ class LocalSandbox:
         cwd: str | None = None,
         max_output_bytes: int = 10 * MIB,
     ) -> ExecResult:
+        execution = await self._begin(argv, timeout_s, stdin, env, cwd, max_output_bytes)
+        return await self._collect(execution)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> AsyncGenerator[CommandStream]:
+        execution = await self._begin(argv, timeout_s, None, env, cwd, MIB)
+        assert execution.channel is not None
+        async with streaming(execution.channel, self._collect(execution)) as stream:
+            yield stream
+
+    async def _begin(
+        self,
+        argv: Sequence[str],
+        timeout_s: float,
+        stdin: bytes | None,
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        max_output_bytes: int,
+    ) -> Execution:
+        """Start a command, once nothing is frozen."""
         folder = self.workdir if cwd is None else f"{self.workdir}/{cwd}"
         variables = {**self._environment, **(env or {})}
-        async with self._gate.running():
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._frozen)
             if self._closed:
                 raise SandboxUnavailableError("the sandbox is closed")
             self._make_points()
             request = self._prepare(argv, variables, folder, timeout_s)
             execution = Execution(request, stdin, max_output_bytes)
             self._executions.add(execution)
-            try:
-                return await execution.result()
-            finally:
-                self._executions.discard(execution)
+            return execution
+
+    async def _collect(self, execution: Execution) -> ExecResult:
+        try:
+            return await execution.result()
+        finally:
+            self._executions.discard(execution)
+            async with self._changed:
+                self._changed.notify_all()
 
     def _make_points(self) -> None:
         # Before each command, because those before it may have removed or replaced them.
@@ -172,34 +164,32 @@ class LocalSandbox:
         await asyncio.get_running_loop().run_in_executor(self._executor, write)
 
     @contextlib.asynccontextmanager
-    async def frozen(self) -> AsyncGenerator[None, None]:
-        async with self._gate.shut(), self._stopping:
-            running = [(each, await each.supervisor()) for each in tuple(self._executions)]
-            watched = [(pid, each.ended) for each, pid in running if pid is not None]
-            stopped = await in_thread(self._executor, _stop, watched)
+    async def frozen(self) -> AsyncGenerator[None]:
+        """As `Sandbox.frozen`; seconds of running commands are not counted meanwhile."""
+        async with self._freezing:
+            async with self._changed:
+                self._frozen = True
+                running = list(self._executions)
             try:
+                await asyncio.gather(*(execution.stop() for execution in running))
                 yield
             finally:
-                await in_thread(self._executor, _go_on, stopped)
+                self._frozen = False
+                for execution in running:
+                    execution.go_on()
+                async with self._changed:
+                    self._changed.notify_all()
 
     async def close(self) -> None:
         self._closed = True
         for execution in self._executions:
             execution.abort()
-        async with self._gate.empty():
-            await asyncio.get_running_loop().run_in_executor(
-                self._executor, remove_tree, self._private.root
-            )
-
-
-def _stop(watched: Sequence[tuple[int, Callable[[], bool]]]) -> list[tuple[int, list[int]]]:
-    """Have commands stand still; by supervisor, the processes to let go on afterwards."""
-    return [(pid, stop_tree(pid, ended)) for pid, ended in watched]
-
-
-def _go_on(stopped: Sequence[tuple[int, list[int]]]) -> None:
-    for supervisor, pids in stopped:
-        go_on(supervisor, pids)
+        async with self._changed:
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: not self._executions)
+        await asyncio.get_running_loop().run_in_executor(
+            self._executor, remove_tree, self._private.root
+        )
 
 
 class LocalProvider:

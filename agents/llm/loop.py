@@ -198,7 +198,8 @@ class Worker:
             tries=answer.tries,
             duration_s=_since(began),
         )
-        gauge = self._room.answered(gauge, request, tools, answer.usage.prompt_tokens)
+        asked = [*state["messages"], *late]
+        gauge = self._room.answered(gauge, asked, tools, answer.usage.prompt_tokens)
         running = self._bench.jobs.running
         desk = replace(desk, turns=turns, squeeze=0, gauge=gauge, jobs=running)
         operations: list[Operation] = [append(*late, answer.message)]

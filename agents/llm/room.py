@@ -9,7 +9,7 @@ from harness.agents.config import ModelConfig
 from harness.agents.conversation import Message, Operation, fold, reduce, size, user
 from harness.agents.llm.compaction import Summariser
 from harness.agents.llm.state import Desk, Gauge
-from harness.agents.llm.window import Window, calibrated, length, new_gauge, refused
+from harness.agents.llm.window import Lengths, Window, calibrated, length, new_gauge, refused
 from harness.errors import ContextTooLongError
 
 MAX_SQUEEZES = 4
@@ -29,6 +29,8 @@ class Room:
         self._context = context
         self._system = system
         self._summariser = Summariser(context)
+        self._lengths = Lengths()
+        self._fixed: dict[int, int] = {}
 
     def gauge(self, desk: Desk) -> Gauge:
         """What is known of the model in force."""
@@ -38,13 +40,14 @@ class Room:
 
     def overflows(self, desk: Desk, messages: Sequence[Message], tools: Tools) -> bool:
         """Whether older turns are to be folded before the model is asked."""
-        return desk.restart or self._window(desk, tools).overflows(messages)
+        return desk.restart or self._lengths.of(messages) > self._window(desk, tools).above
 
     def answered(
-        self, gauge: Gauge, request: Sequence[Message], tools: Tools, prompt_tokens: int
+        self, gauge: Gauge, messages: Sequence[Message], tools: Tools, prompt_tokens: int
     ) -> Gauge:
-        """What the answer to a request shows."""
-        return calibrated(gauge, length(request) + length(tools), prompt_tokens)
+        """What the answer to a request with these messages shows."""
+        characters = self._lengths.of(messages) + self._beside(tools)
+        return calibrated(gauge, characters, prompt_tokens)
 
     def refused(
         self, desk: Desk, request: Sequence[Message], tools: Tools, error: ContextTooLongError
@@ -94,8 +97,14 @@ class Room:
 
     def _window(self, desk: Desk, tools: Tools) -> Window:
         context = self._context
-        fixed = length([self._system]) + length(tools)
+        fixed = self._beside(tools)
         return Window(context.model, context.config.compaction, self.gauge(desk), fixed)
+
+    def _beside(self, tools: Tools) -> int:
+        """Characters of what goes with every request. The lists of tools stay the same objects."""
+        if id(tools) not in self._fixed:
+            self._fixed[id(tools)] = length([self._system]) + length(tools)
+        return self._fixed[id(tools)]
 
 
 def _name(model: ModelConfig) -> str:

@@ -65,9 +65,22 @@ class Window:
         self.to = int(self.above * share)
         self.characters_per_token = gauge["characters_per_token"]
 
-    def overflows(self, messages: Sequence[Message]) -> bool:
-        """Whether older turns are to be folded before the model is asked."""
-        return size(messages) > self.above
+
+class Lengths:
+    """Characters of messages as they are sent; each is measured once while it stays."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Message, int]] = {}
+
+    def of(self, messages: Sequence[Message]) -> int:
+        """All of them together."""
+        before, self._known = self._known, {}
+        for message in messages:
+            known = before.get(id(message))
+            if known is None or known[0] is not message:
+                known = (message, size([message]))
+            self._known[id(message)] = known
+        return sum(characters for _, characters in self._known.values())
 
 
 def length(value: Any) -> int:

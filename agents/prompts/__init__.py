@@ -75,8 +75,8 @@ def research_prompt(context: AgentContext, turns: int) -> str:
     )
 
 
-def directive_prompt(assignment: Assignment, context: AgentContext) -> str:
-    """What to do next, on what base, with what is known."""
+def directive_prompt(assignment: Assignment, context: AgentContext, *, turns: bool = True) -> str:
+    """What to do next, on what base, with what is known; `turns`: they are counted."""
     directive = assignment.directive
     base = assignment.base
     return render(
@@ -101,7 +101,7 @@ def directive_prompt(assignment: Assignment, context: AgentContext) -> str:
         focus=own_focus(context),
         team=teammates(context.team(), context.agent),
         budget=budget_left(context.budget()),
-        max_turns=context.config.max_turns,
+        max_turns=context.config.max_turns if turns else 0,
     )
 
 

@@ -67,25 +67,7 @@ def _samples() -> dict[str, list[Values]]:
         {"agent": "agent-1", "task": task, "workdir": "/work", "command_timeout_s": 60.0}
         for task in tasks
     ]
-    filled: dict[str, Any] = {
-        "number": 1,
-        "reason": "a reason",
-        "base": {"id": "1", "summary": "a summary", "feedback": "feedback"},
-        "references": [{"id": "2", "summary": "a summary"}],
-        "recalled": "records",
-        "scale": "higher is better",
-        "standing": "1 attempt",
-        "role": "a role",
-        "focus": "a focus",
-        "team": "a team",
-        "budget": "5 evaluations",
-        "max_turns": 40,
-        "turns": 10,
-        "knowledge": "/knowledge",
-    }
-    blank: dict[str, Any] = dict(filled)
-    blank |= dict.fromkeys(("recalled", "role", "focus", "team", "budget"), "")
-    blank |= {"base": {**filled["base"], "feedback": ""}, "references": (), "knowledge": None}
+    filled, blank = _openings()
     summary: dict[str, Any] = {
         "own": True,
         "words": "words",
@@ -109,3 +91,27 @@ def _samples() -> dict[str, list[Values]]:
         "compaction": [{"turns": "turns", "standing": "1 attempt"}],
         "summary": [summary, summary | {"own": False}, bare],
     }
+
+
+def _openings() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What opens a directive or the research, with everything and with little."""
+    filled: dict[str, Any] = {
+        "number": 1,
+        "reason": "a reason",
+        "base": {"id": "1", "summary": "a summary", "feedback": "feedback"},
+        "references": [{"id": "2", "summary": "a summary"}],
+        "recalled": "records",
+        "scale": "higher is better",
+        "standing": "1 attempt",
+        "role": "a role",
+        "focus": "a focus",
+        "team": "a team",
+        "budget": "5 evaluations",
+        "max_turns": 40,
+        "turns": 10,
+        "knowledge": "/knowledge",
+    }
+    blank: dict[str, Any] = dict(filled)
+    blank |= dict.fromkeys(("recalled", "role", "focus", "team", "budget"), "")
+    blank |= {"base": {**filled["base"], "feedback": ""}, "references": (), "knowledge": None}
+    return filled, blank

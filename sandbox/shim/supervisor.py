@@ -7,8 +7,8 @@ import os
 import select
 import time
 
-from harness.sandbox.shim.command import SIGKILL, SIGXFSZ, call, start
-from harness.sandbox.shim.watch import DiskWatch, descendants, mib, proportional, usage
+from harness.sandbox.shim.command import SIGCONT, SIGKILL, SIGSTOP, SIGXFSZ, call, start
+from harness.sandbox.shim.watch import DiskWatch, descendants, mib, proportional, states, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 FIRST_POLL_S, LAST_POLL_S, BUSY_POLL_S = 0.02, 0.25, 0.02
+STOP, GO_ON = b"s", b"g"
+"""What the harness says on CONTROL, in turn; its end says that the command is not wanted."""
+STOPPED, NOT_STOPPED = b"\0", b"\1"
+"""The answers to STOP."""
+STOP_TIMEOUT_S, PATIENCE_S = 10.0, 1.0
 
 
 class Supervisor:
@@ -49,9 +54,9 @@ class Supervisor:
         poller.register(pidfd, select.POLLIN)
         poller.register(self.control, select.POLLIN)
         while True:
-            left_s = self.deadline - time.monotonic()
-            ready = [fd for fd, _ in poller.poll(max(0.0, min(self.pause_s, left_s)) * 1000)]
-            if self.control in ready:
+            pause_s = max(0.0, min(self.pause_s, self.deadline - time.monotonic()))
+            ready = [fd for fd, _ in poller.poll(pause_s * 1000)]
+            if self.control in ready and not self.obey():
                 return "cancelled", "the harness ended it"
             if pidfd in ready:
                 return "exited", ""
@@ -59,6 +64,36 @@ class Supervisor:
                 return "timeout", f"still running after {self.request['timeout_s']:g} s"
             if excess := self.excess():
                 return excess
+
+    def obey(self) -> bool:
+        """Do what the harness says; False when the command is no longer wanted."""
+        word = os.read(self.control, 1)
+        if word != STOP:
+            return bool(word)
+        began = time.monotonic()
+        os.write(self.control, STOPPED if self.stop(began) else NOT_STOPPED)
+        word = os.read(self.control, 1)
+        for pid in descendants():
+            signal(pid, SIGCONT)
+        self.deadline += time.monotonic() - began
+        return bool(word)
+
+    def stop(self, began: float) -> bool:
+        """Have every process stand still; whether they do."""
+        looks = 0
+        while time.monotonic() - began < STOP_TIMEOUT_S:
+            # A parent that waits for its child's exec cannot be stopped, nor does it do anything.
+            still = "TtZXD" if time.monotonic() - began > PATIENCE_S else "TtZX"
+            moving = [pid for pid in descendants() if not set(states(pid)) <= set(still)]
+            # One may have had a child just before it stopped: the second look finds that.
+            looks = 0 if moving else looks + 1
+            if looks == 2:
+                return True
+            for pid in moving:
+                signal(pid, SIGSTOP)
+            if moving:
+                time.sleep(0.0005)
+        return False
 
     def excess(self) -> tuple[str, str] | None:
         self.reap()
@@ -111,11 +146,15 @@ class Supervisor:
         """Kill every descendant until none is left; orphans come to us, so none gets away."""
         while self.reap():
             for pid in descendants():
-                try:
-                    os.kill(pid, SIGKILL)
-                except ProcessLookupError:
-                    continue
+                signal(pid, SIGKILL)
             time.sleep(0.0005)
+
+
+def signal(pid: int, number: int) -> None:
+    try:  # noqa: SIM105 - contextlib costs milliseconds at each start
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
 
 
 def supervise(control: int, source: int) -> None:

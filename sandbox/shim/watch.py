@@ -36,6 +36,22 @@ def descendants() -> list[int]:
     return found
 
 
+def states(pid: int) -> str:
+    """The state of each task of a process (`R`, `S`, `D`, `T` …); nothing when it is gone."""
+    found = ""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        try:
+            with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
+                found += chr(file.read().rpartition(b")")[2].split()[0][0])
+        except OSError:
+            continue
+    return found
+
+
 def fields(path: str, names: frozenset[str]) -> dict[str, int]:
     """The whole numbers of a file of lines `Name: number unit`; empty when it is gone."""
     found: dict[str, int] = {}

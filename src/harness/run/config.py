@@ -91,12 +91,12 @@ class TeamConfig(BaseModel):
 
 def _number_or_groups(value: object) -> str:
     # In brackets: no part of a key's name (`key_name`).
-    return "<groups>" if isinstance(value, Sequence) and not isinstance(value, str) else "<number>"
+    return "<groups>" if isinstance(value, list) else "<number>"
 
 
 Agents = Annotated[
     Annotated[int, Field(ge=1, le=1024), Tag("<number>")]
-    | Annotated[Sequence[AgentGroup], Tag("<groups>")],
+    | Annotated[list[AgentGroup], Tag("<groups>")],
     Discriminator(_number_or_groups),
 ]
 

@@ -1,9 +1,9 @@
 """An agent's sandbox, watched: while a command runs, the run knows that the agent is busy."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
-from harness.sandbox.base import MIB, ExecResult, Sandbox
+from harness.sandbox.base import MIB, CommandStream, ExecResult, Sandbox
 
 Notice = Callable[[str, float | None], None]
 """Told `running` and the command's limit in seconds when one starts, and `working` and None when
@@ -35,9 +35,7 @@ class ObservedSandbox:
         cwd: str | None = None,
         max_output_bytes: int = 10 * MIB,
     ) -> ExecResult:
-        self._running += 1
-        self._notice("running", timeout_s)
-        try:
+        with self._noticed(timeout_s):
             return await self._sandbox.exec(
                 argv,
                 timeout_s=timeout_s,
@@ -46,6 +44,26 @@ class ObservedSandbox:
                 cwd=cwd,
                 max_output_bytes=max_output_bytes,
             )
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> AsyncGenerator[CommandStream]:
+        with self._noticed(timeout_s):
+            async with self._sandbox.stream(argv, timeout_s=timeout_s, env=env, cwd=cwd) as stream:
+                yield stream
+
+    @contextmanager
+    def _noticed(self, timeout_s: float) -> Generator[None]:
+        self._running += 1
+        self._notice("running", timeout_s)
+        try:
+            yield
         finally:
             self._running -= 1
             if not self._running:

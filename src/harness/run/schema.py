@@ -36,7 +36,6 @@ CREATE TABLE attempts (
 CREATE UNIQUE INDEX one_verdict_per_tree ON attempts(tree)
     WHERE status NOT IN ('duplicate', 'cancelled', 'sandbox_lost', 'evaluator_error');
 CREATE INDEX attempts_of_directive ON attempts(directive) WHERE directive IS NOT NULL;
-CREATE INDEX attempts_of_directives ON attempts(directive);
 CREATE TABLE directives (
     number INTEGER PRIMARY KEY,
     agent TEXT NOT NULL,

@@ -67,7 +67,7 @@ class Supervisor:
                 core.say(agent, "paused", str(error))
                 await self._sleep(OUTAGE_PAUSE_S)
             except ModelUnavailableError as error:
-                if core.budget.tokens == 0:
+                if not self._answered(agent):
                     self._refuse(agent, unreachable(error))
                     return
                 # It answered before: an outage. The agent's work is checkpointed, so it can wait.
@@ -92,6 +92,11 @@ class Supervisor:
                 if self._submitted(agent) == before:
                     break
         core.say(agent, "ended", "")
+
+    def _answered(self, agent: AgentId) -> bool:
+        """Whether the agent's endpoint ever worked: else its address is what is wrong."""
+        model = self._core.roster.model(agent)
+        return model.name is None or self._core.endpoints.answered(model)
 
     def _submitted(self, agent: AgentId) -> int:
         return sum(attempt.agent == agent for attempt in self._core.graph)

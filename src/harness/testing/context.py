@@ -82,7 +82,7 @@ async def open_context(
             sandbox,
             repository,
             rules_of_tree,
-            folder=workplace,
+            folder=workplace if provider.shares_files else None,
             owner=provider.owner,
             executor=pool,
         )

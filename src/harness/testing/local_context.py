@@ -111,6 +111,7 @@ class LocalContext:
         self.checkpoints = folder / "agents.db"
         self.transcript: list[Mapping[str, Any]] = []
         self.activities: list[str] = []
+        self._reserved = 0
         self.usage: list[Usage] = []
         self.pending: list[Intervention] = []
         self.mates: list[Teammate] = []
@@ -283,12 +284,15 @@ class LocalContext:
     @asynccontextmanager
     async def model_call(self, worst_case: Usage) -> AsyncGenerator[ModelCall]:
         wanted = worst_case.prompt_tokens + worst_case.completion_tokens
-        if self._tokens is not None and self._used() + wanted > self._tokens:
+        taken = self._used() + self._reserved + wanted
+        if self._tokens is not None and taken > self._tokens:
             raise BudgetExhaustedError(f"{wanted} tokens do not fit the budget")
         call = _Call()
+        self._reserved += wanted
         try:
             yield call
         finally:
+            self._reserved -= wanted
             if call.used is not None:
                 self.usage.append(call.used)
 

@@ -250,6 +250,19 @@ async def test_a_server_that_fails_for_all_is_an_outage_for_one_it_is_not() -> N
         await asyncio.gather(busy, return_exceptions=True)
 
 
+async def test_a_request_that_always_fails_is_given_up_where_the_server_says_it_is_well() -> None:
+    def poison(request: Request) -> Reply:
+        return server_error(500) if request.body.get("temperature") == 1 else text("hi")
+
+    async with setting(poison, retries=2) as s:
+        await s.ask()
+        with pytest.raises(ModelUnavailableError, match="500"):
+            await s.ask(temperature=1)
+        assert 5 <= len(s.endpoint.chats) <= 1 + 3 + 4 * 2 + 1
+        assert (await s.ask()).message["content"] == "hi"
+        assert s.pool.outages() == []
+
+
 async def test_every_trouble_in_turn_and_the_account_stays_exact() -> None:
     troubles = {
         2: rate_limited(0.01),

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.agents.base import Submitted
 from harness.agents.heartbeats.base import Intervention
 from harness.attempt import Operator
@@ -133,6 +135,7 @@ async def test_the_warm_start_comes_first_and_once(
     assert [attempt.directive for attempt in played.context.graph][1:] == [1, 2]
 
 
+@pytest.mark.slow
 async def test_a_warm_start_without_notes_is_reminded_once_and_bounded(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:

@@ -93,7 +93,11 @@ async def test_the_model_writes_the_summary_and_forgotten_attempts_are_added(
 
 @pytest.mark.parametrize(
     "bad",
-    [text(""), refusal(400, "no"), tool_call("board")],
+    [
+        text(""),
+        pytest.param(refusal(400, "no"), marks=pytest.mark.slow),
+        pytest.param(tool_call("board"), marks=pytest.mark.slow),
+    ],
 )
 async def test_without_a_usable_summary_one_is_put_together(
     bad: Reply, tmp_path: Path, provider: SandboxProvider
@@ -167,6 +171,7 @@ async def test_a_restart_folds_everything_down_to_the_summary(
     assert [turn["why"] for turn in played.turns("compaction")] == ["restart"]
 
 
+@pytest.mark.slow
 async def test_a_smaller_model_forces_compaction_first(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:
@@ -212,6 +217,7 @@ def test_the_window_is_measured_by_what_the_endpoint_counts() -> None:
     assert refused(gauge, 9000, ContextTooLongError(""), 10)["ceiling"] == 9000
 
 
+@pytest.mark.slow
 async def test_a_thread_that_was_copied_is_the_new_agents_own(
     tmp_path: Path, provider: SandboxProvider
 ) -> None:

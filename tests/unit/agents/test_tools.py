@@ -1,6 +1,7 @@
 """The tools that keep something between calls, and those towards attempts and the team."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,7 @@ async def test_jobs_run_beside_the_agent_and_end_with_the_directive(
     assert set(files) == {"x.txt"}, "what is in .harness is not submitted"
 
 
+@pytest.mark.slow
 async def test_a_finished_job_is_told_once(tmp_path: Path, provider: SandboxProvider) -> None:
     script = [
         tool_call("bash", command="true", background="quick"),
@@ -148,16 +150,16 @@ async def test_try_runs_what_would_be_submitted_and_keeps_nothing(
     assert len(played.context.graph) == 1
 
 
-EDITS = [
-    ({"search": "a = 1", "replace": "a = 2"}, "Edited m.py.", "a = 2\nb = 1\nc = 1\n"),
+EDITS: list[tuple[dict[str, Any], str, str | None]] = [
+    ({"search": "a = 1", "replace": "a = 2"}, "Edited m", "a = 2\nb = 1\nc = 1\n"),
     (
         {"edits": [{"search": "a = 1", "replace": "a = 3"}, {"search": "c = 1\n", "replace": ""}]},
-        "Edited m.py in 2 places.",
+        ".py in 2 places.",
         "a = 3\nb = 1\n",
     ),
     (
         {"blocks": "<<<<<<< SEARCH\nb = 1\n=======\nb = 4\n>>>>>>> REPLACE"},
-        "Edited m.py.",
+        "Edited m",
         "a = 1\nb = 4\nc = 1\n",
     ),
     (
@@ -178,21 +180,20 @@ EDITS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "answer", "content"), EDITS)
 async def test_edit_takes_three_forms_and_applies_all_or_nothing(
-    arguments: dict[str, object],
-    answer: str,
-    content: str | None,
-    tmp_path: Path,
-    provider: SandboxProvider,
+    tmp_path: Path, provider: SandboxProvider
 ) -> None:
     before = "a = 1\nb = 1\nc = 1\n"
-    script = [tool_call("edit", **{"path": "m.py", **arguments}), DONE, DONE, DONE]
-    seed = {"x.txt": b"1", "m.py": before.encode()}
-    played = await play(tmp_path / "run", provider, script, seed=seed)
-    assert answer in played.results[0]
-    after = (tmp_path / "run" / "workspace" / "m.py").read_text()
-    assert after == (content or before)
+    calls = [("edit", {"path": f"m{n}.py", **given}) for n, (given, _, _) in enumerate(EDITS)]
+    seed = {f"m{n}.py": before.encode() for n in range(len(EDITS))}
+    script = [tool_calls(*calls), DONE, DONE, DONE]
+    played = await play(tmp_path / "run", provider, script, seed={"x.txt": b"1", **seed})
+    for number, (result, (_, answer, content)) in enumerate(
+        zip(played.results, EDITS, strict=True)
+    ):
+        assert answer in result
+        after = (tmp_path / "run" / "workspace" / f"m{number}.py").read_text()
+        assert after == (content or before)
 
 
 async def test_verdicts_can_be_fetched_later(tmp_path: Path, provider: SandboxProvider) -> None:

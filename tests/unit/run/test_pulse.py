@@ -130,6 +130,22 @@ def test_every_verdict_is_counted_once_and_in_order_whatever_happens_between(
     assert len(bench.fired()) == len(model.fired), "nothing fires twice after a resume"
 
 
+@pytest.mark.parametrize("scope", ["agent", "team"])
+def test_small_gains_do_not_end_a_plateau_until_they_add_up(make_bench: Any, scope: str) -> None:
+    small = rule("small", "plateau", every=3, epsilon=0.01, scope=scope)
+    bench = make_bench(small, rule("any", "plateau", every=3, scope=scope))
+    for score in (2.0, 2.01, 2.011, 2.012):
+        bench.try_one("agent-1", score)
+    assert bench.fired() == [("small", "agent-1" if scope == "agent" else "", 4)]
+    bench.reopen()
+    bench.try_one("agent-1", 2.025)  # together more than a hundredth of 2.0
+    for _ in range(2):
+        bench.try_one("agent-1", 2.025)
+    assert len(bench.fired()) == 1
+    bench.try_one("agent-1", None)
+    assert [(name, count) for name, _, count in bench.fired()[1:]] == [("small", 8), ("any", 8)]
+
+
 def test_cooldowns_survive_resumes(make_bench: Any) -> None:
     bench = make_bench(rule("r", every=1, cooldown={"attempts": 3, "minutes": 10}))
     bench.try_one("agent-1", 1.0)

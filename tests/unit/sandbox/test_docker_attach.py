@@ -136,3 +136,31 @@ def test_an_ended_command_whose_child_holds_the_stream_is_seen(tmp_path: Path) -
     finally:
         peer.close()
     assert (bytes(output.stdout), stop) == (b"done", None)
+
+
+def test_a_stream_relays_until_the_command_has_ended(tmp_path: Path) -> None:
+    text = bytes(range(256)) * 2000
+    frames = b"".join(frame(1, text[at : at + 4096]) for at in range(0, len(text), 4096))
+    peer = Peer(tmp_path / "s", SWITCHED + frames + frame(2, b"error"))
+    near, far = socket.socketpair()
+    received: list[bytes] = []
+
+    def read() -> None:
+        while data := near.recv(1000):
+            received.append(data)
+
+    reader = threading.Thread(target=read)
+    try:
+        stream = ExecStream.start(peer.address, "1.41", "e1", 20)
+        peer.released.set()
+        reader.start()
+        output = Demultiplexer(100_000)
+        stop = stream.relay(far, output, Bounds.until(lambda: 20.0, 100_000), lambda: False)
+        stream.close()
+    finally:
+        peer.close()
+        far.close()
+        reader.join()
+        near.close()
+    assert (stop, bytes(output.stderr)) == (None, b"error")
+    assert b"".join(received) == text

@@ -16,7 +16,7 @@ from harness.sandbox.base import Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import PrivateFolders, own_layout
-from harness.sandbox.local import Gate, make_private
+from harness.sandbox.local import make_private
 from harness.sandbox.process import ProcessProvider
 
 
@@ -152,23 +152,28 @@ def test_a_working_directory_that_nothing_is_mounted_at_is_private(tmp_path: Pat
     assert layout.writable
 
 
-async def test_the_gate_holds_back_whoever_comes_later() -> None:
-    gate, order = Gate(), list[str]()
+async def test_a_long_command_stands_still_and_holds_up_nobody(
+    provider: SandboxProvider, tmp_path: Path
+) -> None:
+    """A background job runs for hours: a submission must not wait for its end."""
+    sandbox = await provider.create(spec_of(Mount(tmp_path, "/work", read_only=False)))
+    script = "(while :; do echo x >> log; sleep 0.01; done) & wait"
+    job = asyncio.create_task(sandbox.exec(["sh", "-c", script], timeout_s=120))
+    log = tmp_path / "log"
 
-    async def run(name: str, wait: asyncio.Event) -> None:
-        async with gate.running():
-            order.append(f"{name} in")
-            await wait.wait()
-            order.append(f"{name} out")
+    async def grows() -> None:
+        before = log.stat().st_size if log.exists() else 0
+        while not log.exists() or log.stat().st_size == before:
+            await asyncio.sleep(0.01)
 
-    first, second = asyncio.Event(), asyncio.Event()
-    early = asyncio.create_task(run("early", first))
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().call_later(0.01, first.set)
-    async with gate.frozen():
-        late = asyncio.create_task(run("late", second))
-        await asyncio.sleep(0.02)
-        order.append("frozen")
-    second.set()
-    await asyncio.gather(early, late)
-    assert order == ["early in", "early out", "frozen", "late in", "late out"]
+    await grows()
+    for _ in range(3):
+        async with sandbox.frozen():
+            size = log.stat().st_size
+            await asyncio.sleep(0.1)
+            assert log.stat().st_size == size
+        await grows()
+    assert not job.done()
+    await sandbox.close()
+    with pytest.raises(SandboxUnavailableError):
+        await job

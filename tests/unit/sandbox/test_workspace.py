@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SandboxUnavailableError, SubmissionRefusedError
-from harness.sandbox.base import MIB, ExecEnd, ExecResult
+from harness.sandbox.base import MIB, CommandStream, ExecEnd, ExecResult
 from harness.sandbox.placing import clear
 from harness.sandbox.repository import Repository
 from harness.sandbox.scan import SubmissionRules, scan
@@ -70,6 +70,16 @@ class FolderSandbox:
             stderr=err,
             duration_s=time.monotonic() - started,
         )
+
+    def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> AbstractAsyncContextManager[CommandStream]:
+        raise NotImplementedError
 
     async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
         raise NotImplementedError
