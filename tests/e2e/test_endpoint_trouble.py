@@ -187,7 +187,7 @@ TROUBLES: dict[int, Reply] = {
     36: empty_choices(),
     40: context_too_long(4096, 5000),
     46: context_too_long(server="openai"),
-    **storm(50, 6, rate_limited()),
+    **storm(50, 3, rate_limited()),
     **storm(62, 4, server_error(503)),
     72: dropped(),
     76: malformed_json(),

@@ -17,7 +17,7 @@ from harness.testing.endpoint import Reply, Request, ScriptedEndpoint, tool_call
 pytestmark = pytest.mark.slow
 
 ONCE = {"minutes": 60}
-PAUSE_S = 4.0
+PAUSE_S = 1.5
 RULES: list[dict[str, Any]] = [
     {"name": "cool", "trigger": "interval", "every": 2, "when": "agent.agent == 'agent-1'",
      "action": {"do": "retune", "model": "other", "temperature": 0.3}},
