@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 from harness.agents.heartbeats.base import Intervention
 from harness.errors import UserError
 from harness.ids import AgentId
+from harness.run.checks import check_prices
 from harness.run.config import RunConfig, save_config, validate
 from harness.run.core import Core
 from harness.run.rules import heartbeat_rules, replaced
@@ -109,6 +110,14 @@ class Commands:
         core = self._core
         self._refuse_when_ending()
         config = changed(core.config, values, core.budget, heartbeat_rules(core.config))
+        if config.budget.usd is not None:
+            check_prices(config)
+            if core.budget.usd is None:
+                raise UserError(
+                    "a budget in USD, but what was used so far has no known price",
+                    expected="a run whose calls all had a price",
+                    action="use budget.tokens",
+                )
         return await self._apply(config, values)
 
     async def _heartbeat(self, arguments: Mapping[str, Any]) -> str:
