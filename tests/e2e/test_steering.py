@@ -170,6 +170,18 @@ def test_what_is_told_reaches_whom_it_is_for(
     assert any("KUMQUATS" in text for text in sent), "the model was told"
 
 
+def test_a_model_that_the_endpoint_does_not_know_is_refused(
+    cli: Cli, endpoint: ScriptedEndpoint, start: Callable[..., str]
+) -> None:
+    run = start("--agents", "1", "--model", "scripted", "--unsafe")
+    _until(cli, run, lambda s: s["evaluations"] >= 2)
+    assert "'typo'" in _refused(cli, "set", run, "agent.model.name=typo")
+    cli("set", run, "agent.model.temperature=0.5")
+    _until(cli, run, lambda s: any(c.body.get("temperature") == 0.5 for c in endpoint.chats))
+    assert "typo" not in {chat.body["model"] for chat in endpoint.chats}
+    _end(cli, run)
+
+
 def test_settings_of_a_live_run(cli: Cli, start: Callable[..., str]) -> None:
     run = start("--agents", "2")
     _until(cli, run, lambda s: s["evaluations"] >= 3)

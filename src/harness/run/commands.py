@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from harness.agents.heartbeats.base import Intervention
-from harness.errors import UserError
+from harness.errors import ModelRefusedError, ModelUnavailableError, UserError
 from harness.ids import AgentId
 from harness.run.checks import check_prices
 from harness.run.config import RunConfig, save_config, validate
@@ -60,6 +60,9 @@ class Commands:
             return Answer(await handler(command.arguments))
         except UserError as error:
             return Answer(error.wrong, False, error.expected, error.action)
+        except (ModelUnavailableError, ModelRefusedError) as error:
+            action = "check the model's address, name and key"
+            return Answer(str(error), False, "a model that answers", action)
 
     async def _stop(self, _: Mapping[str, Any]) -> str:
         self._core.ending.request("stopped")
@@ -118,7 +121,23 @@ class Commands:
                     expected="a run whose calls all had a price",
                     action="use budget.tokens",
                 )
+        await self._check_models(config)
         return await self._apply(config, values)
+
+    async def _check_models(self, config: RunConfig) -> None:
+        """A model that nobody used so far has to be one that its endpoint knows."""
+        before = [each for agent in self._core.config.agent_configs for each in agent.choices]
+        after = [each for agent in config.agent_configs for each in agent.choices]
+        for model in after:
+            if model in before or not model.name:
+                continue
+            known = await self._core.endpoints.client(model).check()
+            if known and model.name not in known:
+                raise UserError(
+                    f"the endpoint knows no model {model.name!r}",
+                    expected=f"one of {', '.join(known[:20])}",
+                    action="correct agent.model.name",
+                )
 
     async def _heartbeat(self, arguments: Mapping[str, Any]) -> str:
         name, rule = str(arguments["name"]), arguments.get("rule")

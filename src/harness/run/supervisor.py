@@ -61,37 +61,44 @@ class Supervisor:
                 core.ending.request(error.budget)
                 core.say(agent, "ended", str(error))
                 return
-            except SandboxUnavailableError as error:
-                # The daemon restarts, the machine is short of memory: neither is the agent's fault.
-                self._report(agent, 0, error)
-                core.say(agent, "paused", str(error))
-                await self._sleep(OUTAGE_PAUSE_S)
-            except ModelUnavailableError as error:
-                if not self._answered(agent):
-                    self._refuse(agent, unreachable(error))
-                    return
-                # It answered before: an outage. The agent's work is checkpointed, so it can wait.
-                core.say(agent, "paused", str(error))
-                await self._sleep(OUTAGE_PAUSE_S)
-            except (ModelRefusedError, UserError) as error:
-                self._refuse(agent, error)
-                return
             except Exception as error:  # supervision: whatever an agent raises, the run goes on
-                self.error = error
-                count = crashes.add(core.clock.monotonic())
-                self._report(agent, count, error)
-                if _deliberate(error):
-                    core.say(agent, CRASHED, core.agents[agent].activity)
-                    return
                 if self._submitted(agent) > before:
                     crashes.pauses = 0
-                await self._hold(agent, crashes, count)
+                if not await self._survives(agent, error, crashes):
+                    return
             else:
                 # With budget left a clean end is followed by a new directive, unless nothing came
                 # of the whole life: that agent has nothing more to give.
                 if self._submitted(agent) == before:
                     break
         core.say(agent, "ended", "")
+
+    async def _survives(self, agent: AgentId, error: Exception, crashes: "_Crashes") -> bool:
+        """Deal with what an agent raised; whether it is to live again, now that it has waited."""
+        core = self._core
+        outage = isinstance(error, SandboxUnavailableError) or (
+            isinstance(error, ModelUnavailableError) and self._answered(agent)
+        )
+        if outage:
+            # The daemon restarts, the endpoint is down: not the agent's fault, whose work is kept.
+            self._report(agent, 0, error)
+            core.say(agent, "paused", str(error))
+            await self._sleep(OUTAGE_PAUSE_S)
+            return True
+        if isinstance(error, ModelUnavailableError):
+            return self._refuse(agent, unreachable(error))
+        refused = isinstance(error, ModelRefusedError | UserError)
+        if refused and core.budget.tokens == 0:
+            return self._refuse(agent, error)
+        self.error = error
+        count = crashes.add(core.clock.monotonic())
+        self._report(agent, count, error)
+        if refused or _deliberate(error):
+            # The others may be well; when all have given up, the run ends with this.
+            core.say(agent, CRASHED, _first_line(error))
+            return False
+        await self._hold(agent, crashes, count)
+        return True
 
     def _answered(self, agent: AgentId) -> bool:
         """Whether the agent's endpoint ever worked: else its address is what is wrong."""
@@ -139,9 +146,11 @@ class Supervisor:
         except TimeoutError:
             return
 
-    def _refuse(self, agent: AgentId, error: HarnessError) -> None:
+    def _refuse(self, agent: AgentId, error: Exception) -> bool:
+        """What nobody but the user can put right, before anything was achieved; always False."""
         self._core.ending.request("refused", error)
-        self._core.say(agent, CRASHED, str(error).splitlines()[0])
+        self._core.say(agent, CRASHED, _first_line(error))
+        return False
 
     async def _life(self, agent: AgentId) -> None:
         core = self._core
@@ -229,3 +238,7 @@ def unreachable(error: ModelUnavailableError) -> UserError:
 def _deliberate(error: Exception) -> bool:
     """An agent that says it cannot go on would say so again."""
     return isinstance(error, HarnessError) and not isinstance(error, InfrastructureError)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
