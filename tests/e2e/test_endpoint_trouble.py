@@ -179,6 +179,31 @@ def test_the_endpoint_is_killed_and_comes_back(
     _outage(cli, endpoint, seconds, evaluations=24)
 
 
+def test_a_run_is_resumed_while_the_endpoint_is_down(cli: Cli, endpoint: ScriptedEndpoint) -> None:
+    process = cli.start(*LAUNCH, "--evals", "14", "--json")
+    assert process.stdout is not None
+    run = json.loads(process.stdout.readline())["run"]
+    folder = cli.folder / "runs" / run
+    _until(lambda: _evaluated(folder) >= 5)
+    process.kill()
+    process.communicate()
+    endpoint.kill()
+
+    address = cli.environment["OPENAI_BASE_URL"]
+    cli.environment["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
+    refused = cli("resume", run, code=2).stderr
+    assert "http://127.0.0.1:9/v1" in refused, "an address that never answered is a mistake"
+    cli.environment["OPENAI_BASE_URL"] = address
+    resumed = cli.start("resume", run, "--json")
+    _until(lambda: _waiting(cli, run) == 4)
+    endpoint.restart()
+    stdout, stderr = resumed.communicate(timeout=PATIENCE_S)
+    assert resumed.returncode == 0, stderr
+    assert json.loads(stdout.splitlines()[-1])["evaluations"] == 14
+    assert any("it answered before" in each["text"] for each in events(folder, "warning"))
+    _check_nothing_lost(folder, 14)
+
+
 TROUBLES: dict[int, Reply] = {
     **storm(8, 8, rate_limited(1)),
     24: malformed_tool_call("bash"),

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from harness.agents.base import NeedsEndpoint
+from harness.agents.base import AgentConfig, NeedsEndpoint
 from harness.attempt import Attempt, Operator, Status
 from harness.errors import ModelRefusedError, ModelUnavailableError, UserError
 from harness.evaluators.submission import submission_rules
@@ -15,6 +15,7 @@ from harness.run.chronicle import Chronicle
 from harness.run.commands import Commands
 from harness.run.core import Core
 from harness.run.evaluation import MAIN, Evaluations
+from harness.run.outages import worked_before
 from harness.run.pulse import Pulse
 from harness.run.store import Answer
 from harness.run.supervisor import MakeAgent, Supervisor, unreachable
@@ -113,12 +114,18 @@ class Run:
         for config in self.core.config.agent_configs:
             agent = self._make_agent(config)
             if isinstance(agent, NeedsEndpoint):
-                await self._check_agent(agent)
+                await self._check_agent(agent, config)
 
-    async def _check_agent(self, agent: NeedsEndpoint) -> None:
+    async def _check_agent(self, agent: NeedsEndpoint, config: AgentConfig) -> None:
+        store = self.core.store
         try:
             await agent.check()
         except (ModelUnavailableError, ModelRefusedError) as error:
+            down = isinstance(error, ModelUnavailableError)
+            if down and worked_before(store, config.choices):
+                # A resume in an outage: agents wait for its end, as they would have without a kill.
+                store.event(EventKind.WARNING, text=f"{error}; it answered before: agents wait")
+                return
             self.core.ending.request("refused", error)
             if isinstance(error, ModelUnavailableError):
                 raise unreachable(error) from error

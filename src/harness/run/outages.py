@@ -1,9 +1,11 @@
 """What the run says of its model endpoints: outages, and what was learnt of models."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.agents.addresses import resolve_endpoint
+from harness.agents.config import ModelConfig
 from harness.agents.endpoints import EndpointPool, Outage
 from harness.clock import Clock
 from harness.events import EventKind
@@ -16,10 +18,7 @@ LEARNED = "models"
 
 def open_endpoints(store: Store, clock: Clock) -> EndpointPool:
     """The run's endpoints; outages and findings are journalled, findings outlive the session."""
-    known: dict[tuple[str, str], Mapping[str, Any]] = {
-        (url, model): document
-        for url, model, document in json.loads(store.meta().get(LEARNED, "[]"))
-    }
+    known = _known(store)
 
     def changed(outage: Outage, over: bool) -> None:
         seconds = clock.now() - outage.since
@@ -44,3 +43,14 @@ def open_endpoints(store: Store, clock: Clock) -> EndpointPool:
         known=known,
         answered=store.accounts.usage().completion_tokens > 0,
     )
+
+
+def worked_before(store: Store, models: Sequence[ModelConfig]) -> bool:
+    """Whether earlier sessions had answers at the addresses of all these models."""
+    answered = {url for url, _ in _known(store)}
+    return all(resolve_endpoint(model).url in answered for model in models)
+
+
+def _known(store: Store) -> dict[tuple[str, str], Mapping[str, Any]]:
+    found = json.loads(store.meta().get(LEARNED, "[]"))
+    return {(url, model): document for url, model, document in found}
