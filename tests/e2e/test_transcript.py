@@ -43,7 +43,7 @@ def test_turns_and_tool_calls_are_readable(cli: Cli, endpoint: ScriptedEndpoint)
     document = cli.json("transcript", run)
     assert (document["run"], document["agent"], document["live"]) == (run, "agent-1", False)
     kinds = [record["type"] for record in document["records"]]
-    assert kinds[:4] == ["system", "user", "assistant", "tool"]
+    assert kinds[:5] == ["system", "user", "model", "assistant", "tool"]
     assert all(record["at"].endswith("Z") for record in document["records"])
 
     text = cli("transcript", run).stdout

@@ -191,7 +191,7 @@ class Victim:
             return frozenset()
         try:
             rows = query(self.run, _SIGNS[point])
-        except (StopIteration, sqlite3.OperationalError):
+        except (StopIteration, FileNotFoundError, sqlite3.OperationalError):
             return frozenset()  # it is just being made
         return frozenset(str(row["id"]) for row in rows)
 
