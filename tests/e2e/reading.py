@@ -96,11 +96,17 @@ def _submissions(
             tools.clear()
         elif record["type"] == "assistant":
             sent = tuple(sorted(heard))
-        elif record["type"] == "tool" and record["name"] in MAKERS:
+        elif _makes(record):
             tools.add(record["name"])
             at_change = sent
         elif record["type"] == "tool" and record["name"] == "submit":
             yield record["key"], frozenset(tools), at_change
+
+
+def _makes(record: dict[str, Any]) -> bool:
+    """Whether it is a call that changes files; background jobs of these tests change none."""
+    made = record["type"] == "tool" and record["name"] in MAKERS
+    return made and not json.loads(record["arguments"]).get("background")
 
 
 def file_of(folder: Path, attempt: str, path: str) -> str:

@@ -99,8 +99,8 @@ def test_a_crashing_agent_is_restarted_and_paused_and_the_others_go_on(cli: Cli)
     told = [each["text"] for each in events(folder, "warning") if "paused for" in each["text"]]
     assert told == ["crashed 3 times in 600 s: paused for 2 s"]
     others = [each["at"] for each in events(folder, "verdict") if _of(folder, each) == "agent-2"]
-    for early, late in pairwise(crashes):
-        assert any(early["at"] < at < late["at"] for at in others), "the other one goes on"
+    meanwhile = [at for at in others if crashes[0]["at"] < at < crashes[-1]["at"]]
+    assert len(meanwhile) > 2, "the other one goes on"
     lives = [each for each in events(folder, "directive") if each["agent"] == "agent-2"]
     assert len(lives) > 3, "after a clean exit there is a new directive"
     assert len({each["number"] for each in lives}) == len(lives)

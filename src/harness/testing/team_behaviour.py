@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.testing.endpoint import Call, JsonObject, Reply, Request, text, tool_calls
+from harness.testing.endpoint import Call, JsonObject, Reply, Request, slow, text, tool_calls
 
 COURSE = "# course:"
 """What follows in the row that was changed are the rules that its maker had heard of."""
@@ -18,9 +18,13 @@ LANE = "small steps of single radii"
 """What everybody claims until told to diversify."""
 STALL_S = 8.0
 """So long one agent of four waits once for a job that does not end, if nothing cuts it short."""
+THINKING_S = 0.2
+"""How long an answer takes: others must still be at work when the one that waits has stalled."""
 WIDE = 1.25
 """What all radii are multiplied by after a pivot."""
 
+_JOB_IN = 2
+"""Of an agent's directives the one with a background job."""
 _STEADY = 1.00001
 _ROOM = 0.079
 _FILE = "solve.py"
@@ -58,14 +62,16 @@ class _Talk:
     """Of the notes written so far."""
     steps: int
     """Answers since the directive, those to interventions left out."""
-    waited: bool
-    """Whether it waited for a job in an earlier directive."""
     rows: Sequence[str]
     """The table, as it was read last."""
 
 
 def team(request: Request) -> Reply:
     """Answers what was heard first, then the next step of the directive."""
+    return slow(THINKING_S, _reply(request))
+
+
+def _reply(request: Request) -> Reply:
     talk = _understand(request.messages)
     if talk.place == 0:
         return text("I wait for a directive.")
@@ -100,7 +106,6 @@ def _understand(messages: Sequence[JsonObject]) -> _Talk:
         titles=frozenset(re.findall(r'"title": "([^"]*)"', " ".join(_written(messages)))),
         steps=sum(each["role"] == "assistant" for each in messages[start:])
         - sum(str(each.get("content")).startswith("I was told") for each in messages[start:]),
-        waited=any(name == "jobs" for name, _ in _called(messages[:start])),
         rows=tables[-1] if tables else (),
     )
 
@@ -146,7 +151,8 @@ def _plan(talk: _Talk) -> list[list[Call]]:
         return [look]
     mode = "write" if _widens(talk) else _MODES[(talk.place - 1) % len(_MODES)]
     makers = {"write": _by_write, "edit": _by_edit, "bash": _by_bash}
-    return [look, *makers[mode](talk, f"{mode} in directive {talk.directive}")]
+    job = _job(talk) if talk.place == _JOB_IN else []
+    return [look, *job, *makers[mode](talk, f"{mode} in directive {talk.directive}")]
 
 
 def _by_write(talk: _Talk, title: str) -> list[list[Call]]:
@@ -183,7 +189,6 @@ def _by_bash(talk: _Talk, title: str) -> list[list[Call]]:
     script += "; open(path, 'w').write(text.replace(old, new))"
     command = f"python3 - <<'EOF'\n{script}\nEOF"
     return [
-        *_job(talk),
         [("checkout", {"attempt": talk.own or "0"}), ("checkout", {"attempt": talk.base})],
         [("bash", {"command": command}), ("bash", {"command": f"grep -c . {_FILE}"})],
         [("submit", {"title": title, "wait": False})],
@@ -192,9 +197,7 @@ def _by_bash(talk: _Talk, title: str) -> list[list[Call]]:
 
 
 def _job(talk: _Talk) -> list[list[Call]]:
-    """A background job; the fourth agent once waits for one that does not end."""
-    if talk.waited:
-        return []
+    """A background job; that of the fourth agent does not end while it waits."""
     stalls = talk.agent % 4 == 0
     wait: Call = ("jobs", {"action": "wait", "name": "probe", "timeout_s": STALL_S})
     return [
