@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.agents.addresses import Endpoint, resolve_endpoint
-from harness.agents.config import ModelConfig
+from harness.agents.config import AgentConfig, ModelConfig
 from harness.agents.gate import FIRST_PAUSE_S, Outage
 from harness.clock import Clock
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # loads the HTTP client, which a run without a model does not
     from harness.agents.line import Line, Traits
     from harness.agents.model import ModelClient
 
-__all__ = ["EndpointPool", "Load", "Outage"]
+__all__ = ["EndpointPool", "Load", "NeedsModels", "Outage"]
 
 
 class Load(NamedTuple):
@@ -126,3 +126,35 @@ class EndpointPool:
         self._known[url, model] = traits.document()
         if self._on_learned is not None:
             self._on_learned(url, model, traits.document(), why)
+
+
+class NeedsModels:
+    """What agents that call models have in common: the models they are configured with.
+
+    Raises:
+        ConfigurationError: On construction, when an endpoint or a model is not configured.
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+        for model in config.choices:
+            resolve_endpoint(model)
+
+    async def check(self) -> None:
+        """Ask each endpoint once, so that a wrong address or key is known before the first step.
+
+        Raises:
+            ModelUnavailableError: Nothing answers.
+            ModelRefusedError: The key is refused.
+        """
+        pool = EndpointPool()
+        asked: set[tuple[str, str]] = set()
+        try:
+            for model in self._config.choices:
+                client = pool.client(model)
+                place = (client.url, model.key_variable)
+                if place not in asked:
+                    asked.add(place)
+                    await client.check()
+        finally:
+            await pool.close()

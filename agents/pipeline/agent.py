@@ -12,9 +12,8 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
-from harness.agents.addresses import resolve_endpoint
-from harness.agents.base import AgentConfig, AgentContext
-from harness.agents.endpoints import EndpointPool
+from harness.agents.base import AgentContext
+from harness.agents.endpoints import NeedsModels
 from harness.agents.pipeline.state import State, Update
 from harness.agents.pipeline.worker import Worker
 from harness.agents.saver import open_checkpoints
@@ -41,28 +40,11 @@ _FOLLOWS: dict[str, tuple[str, ...]] = {
 """The edges: what may follow each step. The state's `next` says what does."""
 
 
-class PipelineAgent:
+class PipelineAgent(NeedsModels):
     """Turns directives into attempts with a model that only answers in text.
 
     Safe to share between contexts.
-
-    Raises:
-        ConfigurationError: On construction, when the endpoint or a model is not configured.
     """
-
-    def __init__(self, config: AgentConfig) -> None:
-        self._config = config
-        for model in config.choices:
-            resolve_endpoint(model)
-
-    async def check(self) -> None:
-        """Ask each endpoint once, so that a wrong address or key is known before the first step."""
-        pool = EndpointPool()
-        try:
-            for model in self._config.choices:
-                await pool.client(model).check()
-        finally:
-            await pool.close()
 
     async def run(self, context: AgentContext) -> None:
         """Work until the run is over; after a resume, from the last checkpoint on.

@@ -7,6 +7,7 @@ told when the shared memory is gone.
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from harness.attempt import Attempt, Operator, Status, better
 from harness.ids import SEED_AGENT, AgentId, AttemptId, RecordId
@@ -63,34 +64,33 @@ class Chronicle:
 
     async def note(self, agent: AgentId, title: str, text: str, *, key: str) -> str:
         """An agent's note."""
-        record = MemoryRecord(
-            id=self._record_id(f"note:{agent}:{key}"),
-            kind=RecordKind.NOTE,
-            title=title,
-            text=text,
-            task=self._core.task.name,
-            run=self._core.folder.id,
-            agent=agent,
-            created_at=self._core.clock.now(),
-        )
-        await self._memory.write(record)
-        self._core.store.memory_log(replace(_written(record, None), once=True))
-        return record.id
+        return await self._share(RecordKind.NOTE, agent, title, text, {}, key)
 
     async def skill(
         self, agent: AgentId, title: str, text: str, files: Mapping[str, str], *, key: str
     ) -> str:
         """Reusable files that an agent shares."""
+        return await self._share(RecordKind.SKILL, agent, title, text, {"files": dict(files)}, key)
+
+    async def _share(
+        self,
+        kind: RecordKind,
+        agent: AgentId,
+        title: str,
+        text: str,
+        data: Mapping[str, Any],
+        key: str,
+    ) -> str:
         record = MemoryRecord(
-            id=self._record_id(f"skill:{agent}:{key}"),
-            kind=RecordKind.SKILL,
+            id=self._record_id(f"{kind.value}:{agent}:{key}"),
+            kind=kind,
             title=title,
             text=text,
             task=self._core.task.name,
             run=self._core.folder.id,
             agent=agent,
             created_at=self._core.clock.now(),
-            data={"files": dict(files)},
+            data=data,
         )
         await self._memory.write(record)
         self._core.store.memory_log(replace(_written(record, None), once=True))

@@ -23,12 +23,8 @@ from harness.sandbox.base import Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.repository import Repository
 from harness.sandbox.scan import SubmissionRules
 from harness.sandbox.workspace import Workspace
-from harness.testing.local_context import (
-    DEFAULT_TASK,
-    LocalContext,
-    Score,
-    number_score,
-)
+from harness.testing.local_context import LocalContext
+from harness.testing.number import DEFAULT_TASK, Score, number_score
 
 __all__ = ["DEFAULT_TASK", "LocalContext", "Score", "number_score", "open_context"]
 

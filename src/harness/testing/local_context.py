@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,32 +36,9 @@ from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.testing.journal import attempt_of, directive_of, encode, views
-
-Score = Callable[[Mapping[str, bytes]], Verdict]
-"""Stands in for an evaluator: the submitted files to a verdict."""
+from harness.testing.number import Score
 
 DUPLICATES_IN_A_ROW = 5
-
-DEFAULT_TASK = TaskView(
-    name="number",
-    description="Make the number in `x.txt` larger.",
-    direction="maximize",
-    baseline=1.0,
-    best_known=100.0,
-    produce=("cat", "x.txt"),
-    outputs=("x.txt",),
-    timeout_s=10.0,
-    submission=("**",),
-)
-_AGENT = AgentId("agent-1")
-
-
-def number_score(files: Mapping[str, bytes]) -> Verdict:
-    """The score of `DEFAULT_TASK`: the number in `x.txt`; invalid without one."""
-    try:
-        return Verdict(Status.SCORED, float(files["x.txt"]))
-    except (KeyError, ValueError) as error:
-        return Verdict(Status.INVALID, feedback=f"x.txt holds no number: {error}")
 
 
 class _Call:
