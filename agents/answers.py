@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import orjson
+
 from harness.agents.base import Usage
 from harness.agents.conversation import INVALID_ARGUMENTS
 
@@ -42,6 +44,14 @@ def estimate_tokens(value: object) -> int:
 def tokens_of(characters: int) -> int:
     """An upper guess of the tokens of so many characters of JSON."""
     return characters // CHARACTERS_PER_TOKEN + _OVERHEAD_TOKENS
+
+
+def encode(body: JsonObject) -> bytes:
+    """A request as it is sent; half a surrogate pair, which models do write, stays an escape."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # that half, or a number beyond 64 bits
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def decode(body: bytes) -> object:

@@ -1,20 +1,14 @@
 """One endpoint as its callers share it: connections, gate, and what was learned of its models."""
 
-import asyncio
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-import httpx2
 import openai
 
 from harness.agents.gate import FIRST_PAUSE_S, Gate, Listener, Probe
 from harness.clock import Clock
 
-CALLS_PER_POOL = 8
-MOST_POOLS = 8
-"""Pools of connections, and calls at once for which a further one is opened."""
 CONNECT_S = 10.0
 """Wait for a connection, and for the answer to a probe."""
 
@@ -74,12 +68,10 @@ class Line:
         self.url = url
         self._learned = learned
         self._traits: dict[str, Traits] = {}
-        # Certificates are what costs memory, so all agents and models share them. Several pools,
-        # because a pool looks at each of its connections at every request.
-        certificates = httpx2.create_ssl_context()
-        pools = min(MOST_POOLS, math.ceil(most / CALLS_PER_POOL))
-        self._pools = [openai.DefaultAsyncHttpxClient(verify=certificates) for _ in range(pools)]
-        self._prober = self.clients(key, openai.Timeout(CONNECT_S))[0]
+        # A pool of connections costs memory, most of it for certificates: one for each endpoint,
+        # however many agents and models call it. Over aiohttp: half the CPU of the client's own.
+        self._http = openai.DefaultAioHttpClient()
+        self._prober = self.client(key, openai.Timeout(CONNECT_S))
         self.gate = Gate(
             url,
             most,
@@ -90,18 +82,15 @@ class Line:
             first_pause_s=first_pause_s,
         )
 
-    def clients(self, key: str, timeout: openai.Timeout) -> list[openai.AsyncOpenAI]:
-        """Clients with their own key and time-out, one on each pool: to be used in turn."""
-        return [
-            openai.AsyncOpenAI(
-                base_url=self.url,
-                api_key=key or "none",  # a local endpoint needs none, but the client insists on one
-                max_retries=0,
-                timeout=timeout,
-                http_client=pool,
-            )
-            for pool in self._pools
-        ]
+    def client(self, key: str, timeout: openai.Timeout) -> openai.AsyncOpenAI:
+        """A client with its own key and time-out on the shared connections."""
+        return openai.AsyncOpenAI(
+            base_url=self.url,
+            api_key=key or "none",  # a local endpoint needs no key, but the client insists on one
+            max_retries=0,
+            timeout=timeout,
+            http_client=self._http,
+        )
 
     def traits(self, model: str, otherwise: Traits) -> Traits:
         """What is known of a model; `otherwise` before anything is."""
@@ -134,4 +123,4 @@ class Line:
     async def close(self) -> None:
         """Stop probing and close the connections."""
         await self.gate.close()
-        await asyncio.gather(*(pool.aclose() for pool in self._pools))
+        await self._http.aclose()

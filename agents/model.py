@@ -5,8 +5,6 @@ in `Line`; how errors and answers are understood in `refusals` and `answers`.
 """
 
 import asyncio
-import itertools
-import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +21,7 @@ from harness.agents.answers import (
     JsonObject,
     NotAnAnswerError,
     decode,
+    encode,
     error_of,
     parse,
     tokens_of,
@@ -135,7 +134,7 @@ class ModelClient:
         official = self.url == OPENAI_URL
         self._unknown = Traits(limit_field="max_completion_tokens" if official else "max_tokens")
         timeout = openai.Timeout(config.timeout_s, connect=min(CONNECT_S, config.timeout_s))
-        self._clients = itertools.cycle(line.clients(self._key, timeout))
+        self._client = line.client(self._key, timeout)
 
     async def close(self) -> None:
         """Close the connections, unless they are shared."""
@@ -161,7 +160,7 @@ class ModelClient:
             ModelRefusedError: The key is refused.
         """
         try:
-            page = await next(self._clients).with_options(timeout=CONNECT_S).models.list()
+            page = await self._client.with_options(timeout=CONNECT_S).models.list()
         except openai.APIStatusError as error:
             if error.status_code in (401, 403):
                 self._refuse(understand(error.status_code, error.body, {}, error.message))
@@ -250,8 +249,7 @@ class ModelClient:
             if value is not None and name not in traits.dropped
         }
         body = {**body, **config.extra_body}
-        # Once, for the estimate and to be sent; half a surrogate pair stays an escape.
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        data = encode(body)  # once, for the estimate and to be sent
         return _Request(body, data, tokens_of(len(data)), protocol, tools)
 
     async def _once(self, request: _Request, call: ModelCall, permit: Permit) -> Answer:
@@ -292,7 +290,7 @@ class ModelClient:
 
     async def _send(self, request: _Request) -> tuple[int, object]:
         """The answer's length and its JSON. `_once` sorts what is raised."""
-        client = next(self._clients)
+        client = self._client
         if not request.body.get("stream"):
             # What comes back is checked here, and what is sent is encoded: the client would walk
             # through it by its type hints, 0.3 s of CPU for 100 messages.

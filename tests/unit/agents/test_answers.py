@@ -11,6 +11,8 @@ from harness.agents.answers import (
     NO_ANSWER,
     Assembly,
     NotAnAnswerError,
+    decode,
+    encode,
     error_of,
     estimate_tokens,
     parse,
@@ -125,3 +127,12 @@ def test_a_stream_that_breaks_off_is_no_answer(kept: int) -> None:
         assembly.line(event.decode().strip())
     with pytest.raises(NotAnAnswerError):
         parse(assembly.data())
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=9))
+def test_what_is_encoded_is_what_is_read(value: Any) -> None:
+    assert decode(encode({"messages": value, "half": "\ud83d"})) == {
+        "messages": value,
+        "half": "\ud83d",
+    }
+    assert decode(encode({"messages": value})) == {"messages": value}
