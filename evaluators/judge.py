@@ -8,12 +8,12 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 from harness.errors import SandboxUnavailableError
+from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.judge_answer import Judged, judged
 from harness.evaluators.produce import remove_folder
 from harness.sandbox.base import (
@@ -22,12 +22,11 @@ from harness.sandbox.base import (
     Limits,
     Mount,
     Sandbox,
-    SandboxProvider,
     SandboxSpec,
 )
 from harness.sandbox.placing import place
 from harness.sandbox.tree import TreeFile
-from harness.tasks.base import Task
+from harness.tasks.evaluation import AnswerSpec
 
 RUNNER = Path(__file__).resolve().with_name("judge_runner.py")
 MAX_PRINTED_BYTES = 10 * MIB
@@ -38,30 +37,21 @@ COPIED_BYTES = 256 * MIB
 class Judge:
     """Scores outputs. Calls may be made side by side; a lost sandbox is made anew at the next."""
 
-    def __init__(
-        self,
-        task: Task,
-        provider: SandboxProvider,
-        limits: Limits,
-        python: Path | None,
-        scratch: Path,
-        executor: Executor,
-        labels: Mapping[str, str],
-    ) -> None:
-        self._task = task
-        self._provider = provider
-        self._executor = executor
-        self._folder = scratch / f"judge-{uuid4().hex}"
+    def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
+        self._task = context.task
+        self._judge = spec
+        self._provider = context.provider
+        self._executor = context.executor
+        self._folder = context.scratch / f"judge-{uuid4().hex}"
         self._outputs = self._folder / "outputs"
-        self._file, self._function = task.file.evaluator.judge.rsplit(":", 1)
         self._spec = SandboxSpec(
             purpose="judge",
             mounts=(),
             workdir="/outputs",
-            limits=_side_by_side(limits),
-            labels=labels,
-            image=task.file.environment.image,
-            python=python,
+            limits=_side_by_side(context.limits),
+            labels=context.labels,
+            image=context.task.file.environment.image,
+            python=context.python,
         )
         self._sandbox: Sandbox | None = None
         # Held while the sandbox is made, so that verdicts that arrive together share one.
@@ -122,15 +112,15 @@ class Judge:
         argv = [
             "python", "-I", "-B",
             f"{sandbox.path('/runner')}/{RUNNER.name}",
-            f"{sandbox.path('/evaluator')}/{self._file}",
-            self._function,
+            f"{sandbox.path('/evaluator')}/{self._judge.judge_file}",
+            self._judge.judge_function,
             f"{sandbox.path('/outputs')}/{name}",
             sandbox.path("/private"),
             str(seed),
         ]  # fmt: skip
         return await sandbox.exec(
             argv,
-            timeout_s=self._task.file.evaluator.judge_timeout_s,
+            timeout_s=self._judge.judge_timeout_s,
             max_output_bytes=MAX_PRINTED_BYTES,
         )
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
-from harness.evaluators.answer import AnswerEvaluator
+from harness.evaluators.base import Evaluator
+from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.kinds import make_evaluator
 from harness.evaluators.produce import remove_folder
 from harness.sandbox.base import Capabilities, Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
@@ -31,7 +33,7 @@ print(json.dumps({k: v for k, v in found.items() if k}))
 class OpenEvaluator:
     """An evaluator and what it stands on."""
 
-    evaluator: AnswerEvaluator
+    evaluator: Evaluator
     capabilities: Capabilities
     executor: Executor
 
@@ -52,8 +54,8 @@ async def open_evaluator(task: Task, config: SandboxConfig) -> AsyncGenerator[Op
             provider, capabilities = await open_provider(config, executor)
             try:
                 python = await prepare_environment(task, provider, capabilities, executor)
-                evaluator = AnswerEvaluator(
-                    task, provider, config.limits, python, scratch, executor, {}
+                evaluator = make_evaluator(
+                    EvaluatorContext(task, provider, config.limits, python, scratch, executor, {})
                 )
                 try:
                     yield OpenEvaluator(evaluator, capabilities, executor)

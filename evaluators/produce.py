@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,18 +10,17 @@ from uuid import uuid4
 from harness.attempt import Status
 from harness.errors import SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
+from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.text import clean_tail
 from harness.sandbox.base import (
     ExecEnd,
     ExecResult,
-    Limits,
     Mount,
     Sandbox,
-    SandboxProvider,
     SandboxSpec,
 )
 from harness.sandbox.placing import clear
-from harness.tasks.base import Task
+from harness.tasks.evaluation import AnswerSpec
 
 WORK = "/work"
 DETAIL_BYTES = 2048
@@ -46,14 +44,6 @@ class Produced:
     """End of what the command printed."""
 
 
-def produce_limits(task: Task, limits: Limits) -> Limits:
-    """`limits` with what the task says of one produce."""
-    spec = task.file.limits
-    return limits.model_copy(
-        update={"cpus": spec.cpus, "memory_bytes": spec.memory_bytes, "pids": spec.pids}
-    )
-
-
 class Producer:
     """Runs candidates, each in a fresh sandbox and a fresh folder below `scratch`.
 
@@ -61,28 +51,19 @@ class Producer:
     `close` waits for that.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        provider: SandboxProvider,
-        limits: Limits,
-        python: Path | None,
-        scratch: Path,
-        executor: Executor,
-        labels: Mapping[str, str],
-    ) -> None:
-        self._spec = task.file.evaluator
-        self._provider = provider
-        self._scratch = scratch
-        self._executor = executor
+    def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
+        self._spec = spec
+        self._provider = context.provider
+        self._scratch = context.scratch
+        self._executor = context.executor
         self._sandbox_spec = SandboxSpec(
             purpose="produce",
             mounts=(),
             workdir=WORK,
-            limits=produce_limits(task, limits),
-            labels=labels,
-            image=task.file.environment.image,
-            python=python,
+            limits=context.candidate_limits,
+            labels=context.labels,
+            image=context.task.file.environment.image,
+            python=context.python,
         )
         self._leaving: set[asyncio.Task[None]] = set()
 

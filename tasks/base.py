@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from harness.attempt import Direction
+from harness.tasks.evaluation import EvaluatorSpec, Strict
 
 MIN_MEMORY_BYTES = 16 * 1024**2
 MAX_MEMORY_BYTES = 1024**5
 _UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
-
-Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 def _bytes(memory: str) -> int:
@@ -43,29 +41,6 @@ class SubmissionSpec(BaseModel):
     """Size of a submission in bytes."""
     max_files: int = Field(default=5_000, ge=1)
     """Number of files in a submission."""
-
-
-class EvaluatorSpec(BaseModel):
-    """How a submission is scored: `produce` runs the candidate, `judge` scores what it wrote."""
-
-    model_config = Strict
-
-    kind: Literal["answer"] = "answer"
-    """`answer`: the candidate's command writes files, the judge reads them."""
-    produce: list[str] = Field(min_length=1)
-    """Command and arguments, run in the submission's folder without private data."""
-    outputs: list[str] = Field(min_length=1)
-    """Files the command must write, relative to the submission's folder."""
-    judge: str = Field(pattern=r"^[\w./-]+\.py:[A-Za-z_]\w*$")
-    """`file.py:function` below `evaluator/`; called with (outputs, private, seed)."""
-    timeout_s: float = Field(default=60.0, gt=0)
-    """Wall-clock limit of `produce` in seconds."""
-    judge_timeout_s: float = Field(default=60.0, gt=0)
-    """Wall-clock limit of `judge` in seconds."""
-    max_output_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
-    """Bytes of all output files together, and of standard output and error together."""
-    repeats: int = Field(default=1, ge=1, le=100)
-    """Evaluations per attempt with different seeds; the score is their median."""
 
 
 class TaskLimits(BaseModel):

@@ -116,9 +116,9 @@ def _check_evaluator(path: Path, file: TaskFile, seed: Path, evaluator: Path) ->
             action="remove the repetition",
         )
     _check_produce(path, file.evaluator.produce, seed)
-    name, function = file.evaluator.judge.rsplit(":", 1)
+    name = file.evaluator.judge_file
     _check_relative(path, "evaluator.judge", name)
-    _check_judge(path, evaluator / name, function)
+    _check_judge(path, evaluator / name, file.evaluator.judge_function)
 
 
 def _check_relative(path: Path, key: str, value: str) -> None:

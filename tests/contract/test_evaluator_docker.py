@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from harness.evaluators.answer import AnswerEvaluator
+from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.kinds import make_evaluator
 from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.docker import DockerProvider
@@ -23,8 +24,8 @@ class TestEvaluatorOnDocker(EvaluatorContract):
             scratch = Path(folder)
             scratch.chmod(0o711)
             provider = DockerProvider(SandboxConfig(provider="docker"), executor)
-            yield lambda task: AnswerEvaluator(
-                task, provider, Limits(), None, scratch, executor, {}
+            yield lambda task: make_evaluator(
+                EvaluatorContext(task, provider, Limits(), None, scratch, executor, {})
             )
             await provider.close()
             assert list(scratch.iterdir()) == []

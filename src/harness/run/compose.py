@@ -8,7 +8,8 @@ from functools import partial
 from harness.agents.base import Agent, AgentConfig
 from harness.agents.registry import make_agent
 from harness.clock import Clock
-from harness.evaluators.answer import AnswerEvaluator
+from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.kinds import make_evaluator
 from harness.evaluators.open import prepare_environment
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.produce import remove_folder
@@ -86,16 +87,16 @@ async def open_run(
         # A kill leaves working folders and the judge's copy of the private data behind.
         stack.callback(remove_folder, folder.scratch)
         await core.in_pool(remove_folder, folder.scratch)
-        evaluator = AnswerEvaluator(
-            task,
-            provider,
-            config.sandbox.limits,
-            python,
-            folder.scratch,
-            executor,
-            {"harness.run": folder.id},
+        context = EvaluatorContext(
+            task=task,
+            provider=provider,
+            limits=config.sandbox.limits,
+            python=python,
+            scratch=folder.scratch,
+            executor=executor,
+            labels={"harness.run": folder.id},
         )
-        pool = EvaluatorPool(evaluator, config.slots)
+        pool = EvaluatorPool(make_evaluator(context), config.slots)
         stack.push_async_callback(pool.close)
         chronicle = Chronicle(core, memory)
         pulse = Pulse(core, heartbeat_rules(config))

@@ -9,9 +9,11 @@ import pytest
 
 from harness.attempt import NOT_CHARGED, Status
 from harness.errors import SandboxUnavailableError
-from harness.evaluators import answer
-from harness.evaluators.answer import RETRIES, AnswerEvaluator
+from harness.evaluators import rounds
+from harness.evaluators.answer import AnswerEvaluator
 from harness.evaluators.base import EvaluationJob
+from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.rounds import RETRIES
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
 from harness.sandbox.base import Limits, Purpose, Sandbox, SandboxSpec
@@ -48,13 +50,14 @@ async def provider() -> AsyncGenerator[Unreliable]:
 async def evaluator(
     provider: Unreliable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[AnswerEvaluator]:
-    monkeypatch.setattr(answer, "RETRY_DELAY_S", 0.001)
+    monkeypatch.setattr(rounds, "RETRY_DELAY_S", 0.001)
     with TemporaryDirectory() as folder, ThreadPoolExecutor(4) as executor:
         Path(folder).chmod(0o711)
         scratch = Path(folder) / "scratch"
         task = write_task(tmp_path / "task")
         labels = {"harness.run": "r1"}
-        opened = AnswerEvaluator(task, provider, Limits(), None, scratch, executor, labels)
+        context = EvaluatorContext(task, provider, Limits(), None, scratch, executor, labels)
+        opened = AnswerEvaluator(context, task.file.evaluator)
         yield opened
         await opened.close()
         assert list(scratch.iterdir()) == []
