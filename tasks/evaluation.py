@@ -12,8 +12,6 @@ class EvaluatorBase(BaseModel):
 
     model_config = Strict
 
-    kind: str
-    """Which kind it is; one word for each subclass."""
     produce: list[str] = Field(min_length=1)
     """Command and arguments, run in the submission's folder without private data."""
     judge: str = Field(pattern=r"^[\w./-]+\.py:[A-Za-z_]\w*$")

@@ -28,8 +28,8 @@ def rows(heading: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
 
 
-def test_every_key_of_a_task_file_is_explained_in_order() -> None:
-    assert rows("task.yaml") == list(keys(TaskFile))
+def test_every_key_of_a_task_file_is_explained_once() -> None:
+    assert sorted(rows("task.yaml")) == sorted(keys(TaskFile))
 
 
 def test_every_library_task_is_listed() -> None:
