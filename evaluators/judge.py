@@ -1,7 +1,7 @@
 """The second phase: the task's judge, with the private data and the outputs, without the candidate.
 
 One sandbox is kept for all verdicts of a run. It never runs candidate code, and each verdict is a
-process of its own in it.
+process of its own in it: a fork of one that has the judge imported.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from uuid import uuid4
 from harness.errors import SandboxUnavailableError
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.judge_answer import Judged, judged
+from harness.evaluators.judge_client import JudgeServer, JudgeServerError
 from harness.evaluators.produce import remove_folder
 from harness.sandbox.base import (
     MIB,
@@ -29,6 +30,7 @@ from harness.sandbox.tree import TreeFile
 from harness.tasks.evaluation import AnswerSpec
 
 RUNNER = Path(__file__).resolve().with_name("judge_runner.py")
+SERVER = RUNNER.with_name("judge_server.py")
 MAX_PRINTED_BYTES = 10 * MIB
 COPIED_BYTES = 256 * MIB
 """Private data up to this size are copied, so that a run judges by what it started with."""
@@ -54,6 +56,7 @@ class Judge:
             python=context.python,
         )
         self._sandbox: Sandbox | None = None
+        self._server: JudgeServer | None = None
         # Held while the sandbox is made, so that verdicts that arrive together share one.
         self._opening = asyncio.Lock()
         self._leaving: set[asyncio.Future[None]] = set()
@@ -86,6 +89,9 @@ class Judge:
         """End the sandbox and remove the copies. May be called twice."""
         async with self._opening:
             sandbox, self._sandbox = self._sandbox, None
+            server, self._server = self._server, None
+        if server is not None:
+            await server.close()
         if sandbox is not None:
             await _close(sandbox)
         await asyncio.gather(*self._leaving)
@@ -93,9 +99,15 @@ class Judge:
         await loop.run_in_executor(self._executor, remove_folder, self._folder)
 
     async def _score_warm(self, name: str, seed: int) -> Judged:
-        sandbox = await self._open()
+        sandbox, server = await self._open()
+        timeout_s = self._judge.judge_timeout_s
         try:
-            return judged(await self._call(sandbox, name, seed))
+            try:
+                ended = await server.score(f"{sandbox.path('/outputs')}/{name}", seed, timeout_s)
+            except JudgeServerError:
+                # By itself, so that what happened can be told and who is to blame for it.
+                ended = await self._call(sandbox, name, seed)
+            return judged(ended)
         except SandboxUnavailableError:
             await self._drop(sandbox)
             raise
@@ -109,26 +121,28 @@ class Judge:
             await _close(sandbox)
 
     async def _call(self, sandbox: Sandbox, name: str, seed: int) -> ExecResult:
-        argv = [
-            "python", "-I", "-B",
-            f"{sandbox.path('/runner')}/{RUNNER.name}",
-            f"{sandbox.path('/evaluator')}/{self._judge.judge_file}",
-            self._judge.judge_function,
-            f"{sandbox.path('/outputs')}/{name}",
-            sandbox.path("/private"),
-            str(seed),
-        ]  # fmt: skip
         return await sandbox.exec(
-            argv,
+            [*self._argv(sandbox, RUNNER), f"{sandbox.path('/outputs')}/{name}", str(seed)],
             timeout_s=self._judge.judge_timeout_s,
             max_output_bytes=MAX_PRINTED_BYTES,
         )
 
-    async def _open(self) -> Sandbox:
+    def _argv(self, sandbox: Sandbox, program: Path) -> list[str]:
+        return [
+            "python", "-I", "-B",
+            f"{sandbox.path('/runner')}/{program.name}",
+            f"{sandbox.path('/evaluator')}/{self._judge.judge_file}",
+            self._judge.judge_function,
+            sandbox.path("/private"),
+        ]  # fmt: skip
+
+    async def _open(self) -> tuple[Sandbox, JudgeServer]:
         async with self._opening:
             if self._sandbox is None:
                 self._sandbox = await self._provider.create(self._spec)
-            return self._sandbox
+            if self._server is None or self._server.ended:
+                self._server = JudgeServer(self._sandbox, self._argv(self._sandbox, SERVER))
+            return self._sandbox, self._server
 
     async def _ready(self) -> None:
         async with self._opening:
@@ -139,7 +153,9 @@ class Judge:
 
     async def _drop(self, sandbox: Sandbox) -> None:
         if self._sandbox is sandbox:
-            self._sandbox = None
+            server, self._sandbox, self._server = self._server, None, None
+            if server is not None:
+                await server.close()
             await _close(sandbox)
 
     def _prepare(self) -> tuple[Mount, ...]:
@@ -147,7 +163,8 @@ class Judge:
         try:
             for name in ("runner", "outputs", "private"):
                 (self._folder / name).mkdir(parents=True)
-            shutil.copyfile(RUNNER, self._folder / "runner" / RUNNER.name)
+            for program in (RUNNER, SERVER):
+                shutil.copyfile(program, self._folder / "runner" / program.name)
             shutil.copytree(self._task.evaluator, self._folder / "evaluator")
             private = self._folder / "private"
             if self._task.private is not None:

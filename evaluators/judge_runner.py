@@ -1,4 +1,4 @@
-"""Calls a judge inside its sandbox: python -I judge_runner.py FILE FUNCTION OUTPUTS PRIVATE SEED.
+"""Calls a judge inside its sandbox: python -I judge_runner.py FILE FUNCTION PRIVATE OUTPUTS SEED.
 
 It runs alone, without the harness: standard library only, and little of it, since it starts anew
 for each verdict. The answer, one JSON document, is written to what was standard output; whatever
@@ -18,7 +18,8 @@ from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any  # importing it costs milliseconds
+    from collections.abc import Callable
+    from typing import Any  # importing them costs milliseconds
 
 FIELDS = ("score", "metrics", "feedback")
 NOT_NUMBERS = ("bool", "bool_")
@@ -72,31 +73,43 @@ def plain(answer: Any) -> dict[str, Any]:
     return {"score": score, "metrics": values, "feedback": feedback}
 
 
-def call(file: str, function: str, outputs: str, private: str, seed: str) -> dict[str, Any]:
-    """Import the judge by its path and call it."""
+def load(file: str, function: str) -> Any:
+    """Import the judge by its path; its function."""
     sys.path.insert(0, str(Path(file).parent))
     module = ModuleType("judge")
     module.__file__ = file
     sys.modules["judge"] = module
     SourceFileLoader("judge", file).exec_module(module)
-    return plain(getattr(module, function)(Path(outputs), Path(private), int(seed)))
+    return getattr(module, function)
 
 
-def main() -> None:
-    """Answer on the real standard output; an exception of the judge is an answer too."""
-    channel = os.dup(1)
-    os.dup2(2, 1)
+def ask(judge: Any, outputs: str, private: str, seed: int) -> dict[str, Any]:
+    """Call the judge."""
+    return plain(judge(Path(outputs), Path(private), seed))
+
+
+def answer_on(channel: int, judge: Callable[[], dict[str, Any]]) -> None:
+    """Write the answer to `channel`; an exception of the judge is an answer too."""
     try:
-        answer = call(*sys.argv[1:])
+        answer = judge()
     except BaseException as error:  # whatever the judge does, SystemExit too, its author is told
         import traceback
 
         traceback.print_exc()
         answer = {"error": f"{type(error).__name__}: {error}"[:2000]}
     sys.stdout.flush()
+    sys.stderr.flush()
     data = json.dumps(answer, allow_nan=False).encode("ascii")
     while data:
         data = data[os.write(channel, data) :]
+
+
+def main() -> None:
+    """Answer on the real standard output."""
+    file, function, private, outputs, seed = sys.argv[1:]
+    channel = os.dup(1)
+    os.dup2(2, 1)
+    answer_on(channel, lambda: ask(load(file, function), outputs, private, int(seed)))
 
 
 if __name__ == "__main__":
