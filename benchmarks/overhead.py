@@ -3,8 +3,8 @@
     python -m benchmarks.overhead [--attempts 100] [--agents 1 2 4 8] [--sandboxes process docker]
 
 Prints a Markdown table: attempts per second, wall milliseconds per attempt by phase, CPU
-milliseconds per attempt of the launcher (RUSAGE_SELF) and of its children (those that live and
-those that ended; Docker's containers are the daemon's children and not among them),
+milliseconds per attempt of the launcher (RUSAGE_SELF) and of its descendants (those that live
+and those that ended; Docker's containers are the daemon's children and not among them),
 submit-to-score, peak memory. Each row is measured in a process of its own.
 """
 
@@ -109,13 +109,19 @@ def _now() -> tuple[float, float, float]:
 
 
 def _living_children_s() -> float:
-    """CPU seconds of the children that live, and of those that they waited for."""
-    ticks = 0
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text(encoding="ascii").split():
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            # After the name in parentheses; user and system time, own and of waited-for children.
-            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    """CPU seconds of the descendants that live, and of those that they waited for."""
+    ticks, pending = 0, ["self"]
+    while pending:
+        parent = pending.pop()
+        try:
+            if parent != "self":
+                text = Path(f"/proc/{parent}/stat").read_text(encoding="utf-8", errors="replace")
+                # After the name in parentheses; user and system time, own and of those waited for.
+                ticks += sum(map(int, text.rpartition(")")[2].split()[11:15]))
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                pending += (task / "children").read_text(encoding="ascii").split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
