@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.agents.addresses import Endpoint, resolve_endpoint
 from harness.agents.config import AgentConfig, ModelConfig
-from harness.agents.gate import FIRST_PAUSE_S, Outage
+from harness.agents.gate import FIRST_PAUSE_S, Gate, Outage
 from harness.clock import Clock
 
 if TYPE_CHECKING:  # loads the HTTP client, which a run without a model does not need
@@ -89,6 +89,14 @@ class EndpointPool:
     def answered(self, model: ModelConfig) -> bool:
         """Whether the model's endpoint ever gave an answer: else its address is what is wrong."""
         return self._lines[self.client(model).url].gate.answered
+
+    def gate(self, model: ModelConfig) -> Gate:
+        """Where callers that bring a client of their own wait for their turn.
+
+        Raises:
+            ConfigurationError: No model name, or an address that is none.
+        """
+        return self._line(resolve_endpoint(model, self._environ), model).gate
 
     def load(self) -> list[Load]:
         """How busy each endpoint is."""

@@ -32,7 +32,7 @@ class CommandAgent:
 
     async def check(self) -> None:
         """Ask the endpoints once, so that a wrong address or key is known before the first step."""
-        from harness.agents.command.gateway import speaks_anthropic
+        from harness.agents.command.call import speaks_anthropic
         from harness.agents.model import ModelClient
 
         for model in self._models:

@@ -16,6 +16,7 @@ from harness.agents.base import AgentConfig, ModelConfig, Usage
 from harness.agents.command.desk import Sitting, ToolDesk
 from harness.agents.command.gateway import MAX_REQUEST_BYTES, Gateway
 from harness.agents.command.service import serving
+from harness.agents.gate import FAILURES_IN_A_ROW
 from harness.errors import BudgetExhaustedError
 from harness.sandbox.base import SandboxProvider
 from harness.testing.context import open_context
@@ -205,12 +206,12 @@ async def test_the_budget_is_exact_with_many_calls_at_once(
 async def test_errors_of_the_endpoint_are_passed_on_without_the_key(
     tmp_path: Path, provider: SandboxProvider, key: str
 ) -> None:
-    replies = [rate_limited(7), refusal(400, f"bad request by {key}")]
+    replies = [rate_limited(0.2), refusal(400, f"bad request by {key}")]
     with ScriptedEndpoint(replies, key=key) as endpoint:
         async with gateway(tmp_path, provider, endpoint.url) as client:
             limited = await client.chat()
             broken = await client.post("/v1/messages", {"max_tokens": 5, "messages": HELLO})
-    assert (limited.status_code, limited.headers["retry-after"]) == (429, "7")
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "0.2")
     assert (broken.status_code, broken.json()["type"]) == (400, "error")
     assert "***" in broken.text
     assert key not in broken.text + json.dumps(client.context.transcript)
@@ -261,3 +262,24 @@ async def test_a_call_is_charged_when_its_client_has_gone(
                     await asyncio.sleep(0.02)
     [usage] = client.context.usage
     assert usage == Usage(20, 30, model="m")
+
+
+async def test_an_outage_is_waited_for_without_holding_budget(
+    tmp_path: Path, provider: SandboxProvider, key: str
+) -> None:
+    with ScriptedEndpoint(lambda _: text("hello"), key=key, model="m") as endpoint:
+        async with gateway(tmp_path, provider, endpoint.url) as client:
+            assert (await client.chat()).status_code == 200
+            endpoint.kill()
+            statuses = [(await client.chat()).status_code for _ in range(FAILURES_IN_A_ROW)]
+            assert statuses == [502] * FAILURES_IN_A_ROW
+            [outage] = client.context.endpoints.outages()
+            assert outage.url == endpoint.url
+            waiting = asyncio.create_task(client.chat())
+            await asyncio.sleep(0.2)
+            [load] = client.context.endpoints.load()
+            assert (load.waiting, load.in_flight) == (1, 0)
+            endpoint.restart()
+            async with asyncio.timeout(30):
+                assert (await waiting).status_code == 200
+            assert client.context.endpoints.outages() == []
