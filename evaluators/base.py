@@ -25,12 +25,16 @@ class Submission(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EvaluationJob:
-    """One attempt to be scored. `seed` makes repeats of noisy tasks reproducible."""
+    """One attempt to be scored. `seed` makes repeats of noisy tasks reproducible.
+
+    `gpus` are the UUIDs of those leased for it; the pool sets them.
+    """
 
     attempt: AttemptId
     submission: Submission
     seed: int = 0
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    gpus: tuple[str, ...] = ()
 
 
 class Evaluator(Protocol):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from harness.attempt import Status, Verdict, better
 from harness.errors import SubmissionRefusedError
-from harness.evaluators.base import EvaluationJob, Evaluator
+from harness.evaluators.base import EvaluationJob
+from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.open import open_evaluator
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.submission import FilesSubmission, submission_rules
@@ -50,15 +51,15 @@ class TaskReport:
         return not self.problems
 
 
-async def check_task(task: Task, config: SandboxConfig, slots: int) -> TaskReport:
+async def check_task(task: Task, config: SandboxConfig, evaluators: EvaluatorConfig) -> TaskReport:
     """Check a loaded task.
 
     Raises:
         TaskError: Its submission patterns or its environment cannot be used.
         ConfigurationError: The sandbox provider does not work here.
     """
-    async with open_evaluator(task, config) as opened:
-        pool = EvaluatorPool(opened.evaluator, slots)
+    async with open_evaluator(task, config, evaluators) as opened:
+        pool = opened.pool
         names = [(kind, name) for kind in CASES for name in case_folders(task, kind)]
         verdicts = await asyncio.gather(
             score_folders(pool, task, task.seed),
@@ -91,7 +92,7 @@ def case_folders(task: Task, kind: str) -> list[str]:
     )
 
 
-async def score_folders(evaluator: Evaluator, task: Task, *folders: Path) -> Verdict:
+async def score_folders(pool: EvaluatorPool, task: Task, *folders: Path) -> Verdict:
     """Score the files of a folder, those of further folders laid over them.
 
     What may not be submitted is a verdict too: `invalid`, as an agent would be refused.
@@ -108,7 +109,7 @@ async def score_folders(evaluator: Evaluator, task: Task, *folders: Path) -> Ver
             files.update(scan(folder, rules, hard_links=True))
     except SubmissionRefusedError as refused:
         return Verdict(Status.INVALID, feedback=str(refused))
-    return await evaluator.evaluate(EvaluationJob(AttemptId("0"), FilesSubmission(files)))
+    return await pool.evaluate(EvaluationJob(AttemptId("0"), FilesSubmission(files)))
 
 
 def _listed(folder: Path) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
-from harness.evaluators.base import Evaluator
+from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.kinds import make_evaluator
+from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.produce import remove_folder
+from harness.evaluators.resources import Resources
 from harness.sandbox.base import Capabilities, Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.providers import open_provider
@@ -31,21 +33,25 @@ print(json.dumps({k: v for k, v in found.items() if k}))
 
 @dataclass(frozen=True, slots=True)
 class OpenEvaluator:
-    """An evaluator and what it stands on."""
+    """Evaluations of a task, and what they stand on."""
 
-    evaluator: Evaluator
+    pool: EvaluatorPool
     capabilities: Capabilities
     executor: Executor
 
 
 @asynccontextmanager
-async def open_evaluator(task: Task, config: SandboxConfig) -> AsyncGenerator[OpenEvaluator]:
+async def open_evaluator(
+    task: Task, config: SandboxConfig, evaluators: EvaluatorConfig
+) -> AsyncGenerator[OpenEvaluator]:
     """Score submissions outside a run; everything is closed and removed at the end.
 
     Raises:
         TaskError: What the task's environment declares is missing and cannot be had.
-        ConfigurationError: The sandbox provider is unknown or does not work here.
+        ConfigurationError: The sandbox provider is unknown or does not work here, or there are
+            fewer GPUs than the task asks for.
     """
+    resources = Resources.of(task, evaluators)
     # Not below the user's own folders, where another uid may not reach.
     scratch = Path(tempfile.mkdtemp(prefix="harness-eval-"))
     scratch.chmod(0o711)
@@ -54,13 +60,14 @@ async def open_evaluator(task: Task, config: SandboxConfig) -> AsyncGenerator[Op
             provider, capabilities = await open_provider(config, executor)
             try:
                 python = await prepare_environment(task, provider, capabilities, executor)
-                evaluator = make_evaluator(
-                    EvaluatorContext(task, provider, config.limits, python, scratch, executor, {})
+                context = EvaluatorContext(
+                    task, provider, config.limits, python, scratch, executor, {}
                 )
+                pool = EvaluatorPool(make_evaluator(context), evaluators.at_once, resources)
                 try:
-                    yield OpenEvaluator(evaluator, capabilities, executor)
+                    yield OpenEvaluator(pool, capabilities, executor)
                 finally:
-                    await evaluator.close()
+                    await pool.close()
             finally:
                 await provider.close()
         finally:

@@ -4,10 +4,13 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from harness.attempt import StageResult, Status, Verdict
 from harness.evaluators.base import EvaluationJob, Evaluator
+from harness.evaluators.resources import Resources
 from harness.sandbox.base import ExecResult
 
 logger = logging.getLogger(__name__)
@@ -16,16 +19,21 @@ logger = logging.getLogger(__name__)
 class EvaluatorPool:
     """Runs evaluations in `slots` at a time, first come, first served.
 
+    One that has a slot waits for its turn on this host and for its GPUs (`resources`), then starts.
+
     **Ownership**: the pool closes the evaluator. **Cancellation**: whoever awaits an evaluation
     may cancel it, queued or running; its slot is free at once. `close` cancels the rest, which
     then end with the status `cancelled`.
     """
 
-    def __init__(self, evaluator: Evaluator, slots: int) -> None:
+    def __init__(
+        self, evaluator: Evaluator, slots: int, resources: Resources | None = None
+    ) -> None:
         if slots < 1:
             raise ValueError(f"{slots} slots: at least one is needed")
         self.slots = slots
         self._evaluator = evaluator
+        self._resources = resources
         # Waiters of an asyncio semaphore are served in order.
         self._free = asyncio.Semaphore(slots)
         self._tasks: set[asyncio.Task[Verdict]] = set()
@@ -75,8 +83,8 @@ class EvaluatorPool:
         """
         if self._closed:
             raise RuntimeError("the evaluator pool is closed")
-        async with self._free:
-            return await self._evaluator.try_out(job, argv, timeout_s=timeout_s)
+        async with self._free, self._hold(job) as ready:
+            return await self._evaluator.try_out(ready, argv, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Cancel what is queued and running, then close the evaluator. May be called twice."""
@@ -88,13 +96,13 @@ class EvaluatorPool:
         await self._evaluator.close()
 
     async def _run(self, job: EvaluationJob, notify: Callable[[], None] | None) -> Verdict:
-        async with self._free:
+        async with self._free, self._hold(job) as ready:
             self._running += 1
             started = time.perf_counter()
             if notify is not None:
                 notify()
             try:
-                return await self._evaluator.evaluate(job)
+                return await self._evaluator.evaluate(ready)
             # An evaluator promises not to raise. One that does (a third party's, a bug of ours)
             # must cost one verdict, not the run: the caller sees it as an evaluator error.
             except Exception as error:
@@ -109,3 +117,12 @@ class EvaluatorPool:
                 )
             finally:
                 self._running -= 1
+
+    @asynccontextmanager
+    async def _hold(self, job: EvaluationJob) -> AsyncGenerator[EvaluationJob]:
+        """The job with the GPUs that it may use."""
+        if self._resources is None:
+            yield job
+            return
+        async with self._resources.hold() as gpus:
+            yield replace(job, gpus=gpus)

@@ -108,6 +108,7 @@ class Producer:
                     self._sandbox_spec,
                     mounts=(Mount(folder, WORK, read_only=False),),
                     labels={**self._sandbox_spec.labels, **job.labels},
+                    gpus=job.gpus,
                 )
             )
             yield sandbox

@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
+from harness.sandbox.devices import device_files
 from harness.sandbox.layout import Layout, PrivateFolders, Tmpfs, own_layout
 from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request
@@ -29,7 +30,6 @@ _ISOLATED = (
 )
 _OPTIONS_FD, _STATUS_FD = "100", "101"
 """Where the shim hands bubblewrap its options and hears from it that the command really ran."""
-_GPUS = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
 
 class BubblewrapProvider(LocalProvider):
@@ -128,9 +128,9 @@ def _options(spec: SandboxSpec, layout: Layout) -> list[str]:
 
 def _file_system(spec: SandboxSpec, layout: Layout) -> list[str]:
     options = ["--proc", "/proc", "--dev", "/dev"]
-    if spec.gpus:
-        for device in (*_GPUS, *map(str, sorted(Path("/dev").glob("nvidia[0-9]*")))):
-            options += ["--dev-bind-try", device, device]
+    given, _ = device_files(spec.gpus)
+    for device in given:
+        options += ["--dev-bind-try", device, device]
     for target, destination in layout.links:
         options += ["--symlink", destination, target]
     made: set[str] = {"/dev"}

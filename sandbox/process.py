@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
+from harness.sandbox.devices import device_files
 from harness.sandbox.files import Owner
 from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import (
@@ -92,10 +93,16 @@ def _with_uid(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepa
 
 def _with_namespaces(spec: SandboxSpec, private: PrivateFolders) -> tuple[Layout, Prepare]:
     layout = own_layout(spec, private)
+    _, hidden = device_files(spec.gpus)
     view: View = {
         "root": str(private.view),
         "links": list(layout.links),
-        "mounts": [("/proc", "/proc", "rw"), ("/dev", "/dev", "rw"), *map(_mount, layout.steps)],
+        "mounts": [
+            ("/proc", "/proc", "rw"),
+            ("/dev", "/dev", "rw"),
+            *(("/dev/null", device, "rw") for device in hidden),
+            *map(_mount, layout.steps),
+        ],
         "network": spec.network == "host",
     }
 

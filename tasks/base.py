@@ -52,10 +52,19 @@ class TaskLimits(BaseModel):
     """CPU cores."""
     memory: str = Field(default="2GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB)$")
     """Memory, for instance `512MiB` or `2GiB`."""
-    gpus: int = Field(default=0, ge=0)
-    """GPUs leased for each evaluation."""
+    gpus: float = Field(default=0, ge=0, le=64)
+    """GPUs leased for each evaluation: whole ones, or a share of one such as 0.25."""
+    exclusive: bool = False
+    """No other evaluation runs beside it on this machine: for tasks that measure time."""
     pids: int = Field(default=256, ge=8)
     """Processes and threads alive at once."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_or_share(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError("a whole number of GPUs, or a share below 1")
+        return gpus
 
     @field_validator("memory")
     @classmethod

@@ -4,6 +4,7 @@ import pytest
 
 from harness.attempt import Status
 from harness.evaluators.check import check_task
+from harness.evaluators.config import EvaluatorConfig
 from harness.sandbox.config import SandboxConfig
 from harness.tasks.loader import library, load_task
 
@@ -11,7 +12,9 @@ from harness.tasks.loader import library, load_task
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(library()))
 async def test_library_task(name: str) -> None:
-    report = await check_task(load_task(name), SandboxConfig(provider="process"), slots=2)
+    report = await check_task(
+        load_task(name), SandboxConfig(provider="process"), EvaluatorConfig(slots=2)
+    )
     assert report.problems == ()
     assert report.warnings == ()
     assert report.seed.status is Status.SCORED

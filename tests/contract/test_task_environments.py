@@ -6,6 +6,7 @@ import pytest
 
 from harness.attempt import Verdict
 from harness.errors import TaskError
+from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.open import open_evaluator
 from harness.sandbox.config import SandboxConfig
 from harness.tasks.base import Task
@@ -19,8 +20,8 @@ def judge(outputs, private, seed):
 
 
 async def scored(task: Task, source: str, provider: str) -> Verdict:
-    async with open_evaluator(task, SandboxConfig(provider=provider)) as opened:
-        return await opened.evaluator.evaluate(job(source))
+    async with open_evaluator(task, SandboxConfig(provider=provider), EvaluatorConfig()) as opened:
+        return await opened.pool.evaluate(job(source))
 
 
 @pytest.mark.slow

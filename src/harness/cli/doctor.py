@@ -10,14 +10,18 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from harness.cli.output import JsonFlag, print_json
 from harness.errors import HarnessError
+from harness.evaluators.gpus.discovery import GpuQueryError, discover
+from harness.evaluators.gpus.leases import GpuLeases
 from harness.events import SCHEMA_VERSION
 from harness.memory.base import MemoryConfig
 from harness.memory.folder import memory_folder
+from harness.run.config import load_config
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.providers import BUILT_IN, open_provider
 
@@ -84,17 +88,21 @@ async def _sandbox(name: str, action: str) -> Finding:
 
 
 def _gpus() -> Finding:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return Finding("gpu", "missing", "no nvidia-smi", "nothing, unless a task needs a GPU")
-    import subprocess
-
-    query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    config = load_config({}).evaluators
+    find = partial(discover, config.nvidia_smi)
     try:
-        listed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        return Finding("gpu", "missing", f"nvidia-smi fails: {error}", "check the NVIDIA driver")
-    return Finding("gpu", "ok", "; ".join(listed.stdout.strip().splitlines()))
+        gpus, held = find(), GpuLeases(find, folder=config.lease_dir).leases()
+    except GpuQueryError as error:
+        return Finding("gpu", "missing", str(error), "check the NVIDIA driver with nvidia-smi")
+    if not gpus:
+        return Finding("gpu", "missing", "none found", "nothing, unless a task needs a GPU")
+    shown: list[str] = []
+    for gpu in gpus:
+        used, size = (f"{size / GIB:.1f}" for size in (gpu.used_bytes, gpu.memory_bytes))
+        who = [f"{each.share:g} leased by {each.run or each.pid}" for each in held]
+        users = [text for text, each in zip(who, held, strict=True) if each.gpu == gpu.uuid]
+        shown.append(", ".join([f"{gpu.index}: {gpu.name}, {used} of {size} GiB used", *users]))
+    return Finding("gpu", "ok", "; ".join(shown))
 
 
 def _endpoint() -> Finding:

@@ -12,8 +12,7 @@ from harness.errors import ConfigurationError, TaskError
 from harness.evaluators.check import score_folders
 from harness.evaluators.open import open_evaluator
 from harness.events import SCHEMA_VERSION
-from harness.run.config import load_config
-from harness.sandbox.config import SandboxConfig
+from harness.run.config import RunConfig, load_config
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
 
@@ -48,7 +47,7 @@ def evaluate(
             expected="a folder with the submission's files, such as the task's seed/",
             action=f"harness eval {task} {loaded.seed}",
         )
-    verdict = asyncio.run(_score(loaded, folder.resolve(), sandbox_config(sandbox)))
+    verdict = asyncio.run(_score(loaded, folder.resolve(), configured(sandbox)))
     if json:
         print_json({"schema_version": SCHEMA_VERSION, "task": loaded.name, **document(verdict)})
     else:
@@ -56,9 +55,9 @@ def evaluate(
     return _exit_code(loaded, verdict)
 
 
-def sandbox_config(provider: str | None) -> SandboxConfig:
-    """The sandbox section of the configuration, with `--sandbox` on top."""
-    return load_config({"sandbox.provider": provider}).sandbox
+def configured(provider: str | None) -> RunConfig:
+    """The configuration, with `--sandbox` on top."""
+    return load_config({"sandbox.provider": provider})
 
 
 def document(verdict: Verdict) -> dict[str, Any]:
@@ -81,12 +80,12 @@ def document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-async def _score(task: Task, folder: Path, config: SandboxConfig) -> Verdict:
-    async with open_evaluator(task, config) as opened:
+async def _score(task: Task, folder: Path, config: RunConfig) -> Verdict:
+    async with open_evaluator(task, config.sandbox, config.evaluators) as opened:
         found = opened.capabilities
         if not found.isolates_model_code:
             say(f"the {found.name} sandbox isolates little: {found.detail}")
-        return await score_folders(opened.evaluator, task, folder)
+        return await score_folders(opened.pool, task, folder)
 
 
 def _print(task: Task, verdict: Verdict) -> None:

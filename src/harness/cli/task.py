@@ -1,7 +1,6 @@
 """`harness task`: make, check and list tasks."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from harness.attempt import Verdict
-from harness.cli.evaluate import SandboxFlag, document, sandbox_config
+from harness.cli.evaluate import SandboxFlag, configured, document
 from harness.cli.output import JsonFlag, duration, format_score, print_json, print_table
 from harness.errors import TaskError
 from harness.evaluators.check import TaskReport, check_task
@@ -56,7 +55,8 @@ def check(path: str = ".", /, *, sandbox: SandboxFlag = None, json: JsonFlag = F
         A task folder, or a library task's name.
     """
     task = load_task(path)
-    report = asyncio.run(check_task(task, sandbox_config(sandbox), os.cpu_count() or 1))
+    config = configured(sandbox)
+    report = asyncio.run(check_task(task, config.sandbox, config.evaluators))
     if json:
         print_json(_report_document(report))
     else:

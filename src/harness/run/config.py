@@ -25,6 +25,7 @@ from pydantic import (
 from harness.agents.config import AgentConfig, AgentGroup
 from harness.agents.heartbeats.base import HeartbeatRule
 from harness.errors import ConfigurationError, StoreError
+from harness.evaluators.config import EvaluatorConfig
 from harness.memory.base import MemoryConfig
 from harness.sandbox.config import SandboxConfig
 from harness.search.config import SearchConfig
@@ -62,15 +63,6 @@ class BudgetConfig(BaseModel):
     @property
     def unlimited(self) -> bool:
         return self == BudgetConfig()
-
-
-class EvaluatorConfig(BaseModel):
-    """How many evaluations run side by side."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    slots: int | None = Field(default=None, ge=1)
-    """Evaluations at once; None: one for each CPU core."""
 
 
 class TeamConfig(BaseModel):
@@ -126,7 +118,7 @@ class RunConfig(BaseModel):
 
     @property
     def slots(self) -> int:
-        return self.evaluators.slots or os.cpu_count() or 1
+        return self.evaluators.at_once
 
     @property
     def groups(self) -> Sequence[AgentGroup]:

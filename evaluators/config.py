@@ -1,0 +1,26 @@
+"""The `evaluators` section of the configuration."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.evaluators.gpus.leases import DEFAULT_FOLDER
+
+
+class EvaluatorConfig(BaseModel):
+    """How many evaluations run side by side, and how runs share a host's GPUs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slots: int | None = Field(default=None, ge=1)
+    """Evaluations at once; None: one for each CPU core."""
+    lease_dir: Path = DEFAULT_FOLDER
+    """Where the runs of a host tell each other which GPU is taken and who must be alone; the same
+    folder for all of them, on a local disk."""
+    nvidia_smi: str = "nvidia-smi"
+    """Program that is asked for GPUs where NVML's bindings (extra `gpu`) are not installed."""
+
+    @property
+    def at_once(self) -> int:
+        return self.slots or os.cpu_count() or 1
