@@ -156,9 +156,9 @@ class GpuLeases:
         deadline = time.monotonic() + RELEASE_S
         while time.monotonic() < deadline:
             try:
-                found = await asyncio.to_thread(self._discover)
+                found = list(await asyncio.to_thread(self._discover))
             except GpuQueryError:
-                found = []
+                found = list[Gpu]()
             if all(gpu.used_bytes <= IDLE_BYTES for gpu in found if gpu.uuid in gpus):
                 return
             await asyncio.sleep(POLL_S)
