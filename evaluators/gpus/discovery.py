@@ -67,29 +67,23 @@ def by_nvml() -> list[Gpu] | None:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         absent = (nvml.NVML_ERROR_LIBRARY_NOT_FOUND, nvml.NVML_ERROR_DRIVER_NOT_LOADED)
-        if error.value in absent:
+        if vars(error).get("value") in absent:
             return None
         raise GpuQueryError(f"NVML: {error}") from error
     try:
-        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
-        return [_from_nvml(nvml, index, handle) for index, handle in enumerate(handles)]
+        found: list[Gpu] = []
+        for index in range(nvml.nvmlDeviceGetCount()):
+            device = nvml.nvmlDeviceGetHandleByIndex(index)
+            memory = nvml.nvmlDeviceGetMemoryInfo(device)
+            uuid, name = nvml.nvmlDeviceGetUUID(device), nvml.nvmlDeviceGetName(device)
+            minor = nvml.nvmlDeviceGetMinorNumber(device)
+            sizes = int(memory.total), int(memory.used)
+            found.append(Gpu(_text(uuid), index, _text(name), *sizes, int(minor)))
+        return found
     except nvml.NVMLError as error:
         raise GpuQueryError(f"NVML: {error}") from error
     finally:
         nvml.nvmlShutdown()
-
-
-def _from_nvml(nvml: object, index: int, handle: object) -> Gpu:
-    ask = vars(nvml)
-    memory = ask["nvmlDeviceGetMemoryInfo"](handle)
-    return Gpu(
-        uuid=_text(ask["nvmlDeviceGetUUID"](handle)),
-        index=index,
-        name=_text(ask["nvmlDeviceGetName"](handle)),
-        memory_bytes=int(memory.total),
-        used_bytes=int(memory.used),
-        minor=int(ask["nvmlDeviceGetMinorNumber"](handle)),
-    )
 
 
 def _text(value: str | bytes) -> str:

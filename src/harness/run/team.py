@@ -134,6 +134,8 @@ class Team:
 
     def _start(self, agent: AgentId) -> None:
         self._idle.clear()
+        # Shown from here on: its supervisor may have to wait for a thread before it says more.
+        self._core.say(agent, "starting", "")
         task = asyncio.create_task(self._supervisor.run(agent), name=agent)
         self._tasks[agent] = task
         task.add_done_callback(lambda _: self._notice_idle())
