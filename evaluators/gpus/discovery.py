@@ -70,8 +70,8 @@ def by_nvml() -> list[Gpu] | None:
         if vars(error).get("value") in absent:
             return None
         raise GpuQueryError(f"NVML: {error}") from error
+    found: list[Gpu] = []
     try:
-        found: list[Gpu] = []
         for index in range(nvml.nvmlDeviceGetCount()):
             device = nvml.nvmlDeviceGetHandleByIndex(index)
             memory = nvml.nvmlDeviceGetMemoryInfo(device)
@@ -79,11 +79,11 @@ def by_nvml() -> list[Gpu] | None:
             minor = nvml.nvmlDeviceGetMinorNumber(device)
             sizes = int(memory.total), int(memory.used)
             found.append(Gpu(_text(uuid), index, _text(name), *sizes, int(minor)))
-        return found
     except nvml.NVMLError as error:
         raise GpuQueryError(f"NVML: {error}") from error
     finally:
         nvml.nvmlShutdown()
+    return found
 
 
 def _text(value: str | bytes) -> str:
