@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A .venv that uv made has no pip.
 ENSURE_PIP := $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 
-.PHONY: help launch test test-fast lint format lock setup wheel
+.PHONY: help launch test test-fast zoo lint format lock setup wheel
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -20,10 +20,13 @@ launch: $(VENV)/.runtime ## improve circle_packing with four offline agents (no 
 	@$(BIN)/harness launch circle_packing
 
 test: $(VENV)/.dev ## all tests; HARNESS_REQUIRE_DOCKER=1 fails instead of skipping those for Docker
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not zoo"
+
+zoo: $(VENV)/.dev ## attacks on sandboxes and evaluators, one after the other; root, Docker, bubblewrap
+	@HARNESS_REQUIRE_DOCKER=1 REQUIRE_BUBBLEWRAP=1 $(BIN)/python -m pytest -n 0 tests/zoo -m zoo
 
 test-fast: $(VENV)/.dev ## the tests that take under two minutes together
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not slow and not zoo"
 
 lint: $(VENV)/.dev ## ruff, mypy, pyright, import-linter, the lock file
 	$(BIN)/ruff check .
