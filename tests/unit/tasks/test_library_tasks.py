@@ -17,6 +17,7 @@ import yaml
 import harness.tasks
 from harness.attempt import better
 from harness.tasks.base import TaskFile
+from harness.tasks.evaluation import AnswerSpec
 
 Judge = Callable[[Path, Path, int], dict[str, Any]]
 
@@ -39,6 +40,12 @@ CASES = [
 def task_file(task: str) -> TaskFile:
     text = (LIBRARY / task / "task.yaml").read_text(encoding="utf-8")
     return TaskFile.model_validate(yaml.safe_load(text))
+
+
+def answer_spec(task: str) -> AnswerSpec:
+    spec = task_file(task).evaluator
+    assert isinstance(spec, AnswerSpec)
+    return spec
 
 
 def load_judge(task: str) -> Judge:
@@ -107,7 +114,7 @@ def test_the_task_file_is_valid_and_complete(task: str) -> None:
     assert file.baseline is not None
     assert file.best_known is not None
     assert better(file.direction, file.best_known.value, file.baseline.value)
-    for output in file.evaluator.outputs:
+    for output in answer_spec(task).outputs:
         assert output in file.description
     assert file.evaluator.produce[1] in file.description
 
@@ -129,7 +136,7 @@ def test_blind_changes_of_the_seed_s_table_improve_it_and_others_do_not(
     task: str, tmp_path: Path, seed_folder: Path, seed_scores: dict[str, float]
 ) -> None:
     file, judge, rng = task_file(task), load_judge(task), random.Random(0)
-    output = file.evaluator.outputs[0]
+    output = answer_spec(task).outputs[0]
     document = json.loads((seed_folder / task / output).read_text(encoding="utf-8"))
     improved = 0
     for _ in range(60):
