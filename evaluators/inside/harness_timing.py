@@ -205,14 +205,24 @@ def _measure_together(
         if number >= enough and all(times.noise <= SETTLED for times in found):
             break
         for times in _shuffled(found):
-            arguments = kernel.make(fresh(), times.size)
-            times.baseline.append(_call(baseline, kernel, arguments, kernel.function)[0])
-            times.null.append(_call(baseline, kernel, arguments, "null")[0])
-            seconds, problem = _checked(candidate, kernel, times.size, arguments)
-            times.candidate.append(seconds)
-            if problem or (problem := _decoy(candidate, kernel)):
+            problem = _pair(candidate, baseline, kernel, times) or _decoy(candidate, kernel)
+            if problem:
                 return problem
     return ""
+
+
+def _pair(candidate: Candidate, baseline: Peer, kernel: Kernel, times: Times) -> str:
+    """One call of each with the same arguments, either first."""
+    arguments = kernel.make(fresh(), times.size)
+    problem = ""
+    for name in secrets.choice((("baseline", "candidate"), ("candidate", "baseline"))):
+        if name == "baseline":
+            times.baseline.append(_call(baseline, kernel, arguments, kernel.function)[0])
+            times.null.append(_call(baseline, kernel, arguments, "null")[0])
+        else:
+            seconds, problem = _checked(candidate, kernel, times.size, arguments)
+            times.candidate.append(seconds)
+    return problem
 
 
 def _checked(

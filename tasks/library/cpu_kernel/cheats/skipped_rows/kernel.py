@@ -2,21 +2,26 @@
 
 import numpy as np
 
-BLOCK = 256
+BLOCK = 64
 
 
 def honest(points, weights, width):
-    """sums[i] = sum over j of weights[j] * exp(-|points[i] - points[j]|^2 / (2 width^2)).
-
-    points: float32 array (n, 3); weights: float32 array (n); width: float. Returns float32 (n).
-    """
     scale = np.float32(-0.5 / width**2)
     sums = np.empty(len(points), dtype=np.float32)
+    terms = np.empty((BLOCK, len(points)), dtype=np.float32)
+    offsets = np.empty_like(terms)
     for begin in range(0, len(points), BLOCK):
-        squares = np.zeros((len(points[begin : begin + BLOCK]), len(points)), dtype=np.float32)
-        for axis in points.T:
-            squares += np.subtract.outer(axis[begin : begin + BLOCK], axis) ** 2
-        sums[begin : begin + BLOCK] = np.exp(squares * scale) @ weights
+        rows = points[begin : begin + BLOCK]
+        block, other = terms[: len(rows)], offsets[: len(rows)]
+        block.fill(0)
+        for axis in range(3):
+            np.subtract(rows[:, axis, None], points[:, axis], out=other)
+            np.multiply(other, other, out=other)
+            block += other
+        block *= scale
+        np.exp(block, out=block)
+        block *= weights
+        np.sum(block, axis=1, out=sums[begin : begin + BLOCK])
     return sums
 
 
