@@ -208,8 +208,7 @@ def _stopped(answer: Json, candidate: Peer | None, printed: str) -> Ended | None
 
 
 def _files(task: Task, baseline: str) -> FilesSubmission:
-    """The baseline's files, read once: a run measures against what it started with."""
-    folder = task.evaluator / baseline
-    return FilesSubmission(
-        {name: TreeFile(path.read_bytes()) for name, path in files_below(folder)}
-    )
+    """The seed with the baseline's files laid over it, read once: as at the start of the run."""
+    folders = (task.seed, task.evaluator / baseline)
+    found = [each for folder in folders for each in files_below(folder)]
+    return FilesSubmission({name: TreeFile(path.read_bytes()) for name, path in found})

@@ -61,7 +61,7 @@ class ServeSpec(EvaluatorBase):
     call_timeout_s: float | None = Field(default=None, gt=0)
     """Wall-clock limit of one call in seconds; None: what is left of `timeout_s`."""
     baseline: str | None = None
-    """Folder below `evaluator/` with a program that is called in the same way, for comparison."""
+    """Folder below `evaluator/`: laid over the seed, a program that is called in the same way."""
 
 
 def _kind(value: Any) -> str:

@@ -116,7 +116,6 @@ def _check_evaluator(path: Path, file: TaskFile, seed: Path, evaluator: Path) ->
     if isinstance(spec, ServeSpec) and spec.baseline is not None:
         _check_relative(path, "evaluator.baseline", spec.baseline)
         _part(evaluator, spec.baseline, "the program that candidates are compared with")
-        _check_produce(path, spec.produce, evaluator / spec.baseline)
     name = spec.judge_file
     _check_relative(path, "evaluator.judge", name)
     _check_judge(path, evaluator / name, spec)
@@ -155,7 +154,7 @@ def _check_produce(path: Path, produce: Sequence[str], seed: Path) -> None:
     if named is not None and not (seed / named).is_file():
         raise TaskError(
             f"{path}: 'evaluator.produce' runs {named!r}, which is not in {seed}",
-            expected="a program among the files of that folder",
+            expected="a program among the seed's files",
             action=f"add {seed / named} or correct 'evaluator.produce'",
         )
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from harness.errors import SandboxUnavailableError
-from harness.evaluators.gpus.discovery import Gpu, by_nvml, by_program, discover
+from harness.evaluators.gpus.discovery import Gpu, by_nvml, by_program
 from harness.evaluators.gpus.leases import GpuLeases
 from harness.sandbox.base import Limits, Mount, Purpose, SandboxProvider, SandboxSpec
 from harness.sandbox.bubblewrap import BubblewrapProvider
@@ -31,14 +31,6 @@ if status == 0:
 print(status, number.value)
 """
 """Asks the driver itself, whatever the environment's variables say."""
-
-
-@pytest.fixture(scope="module")
-def gpus() -> list[Gpu]:
-    found = discover()
-    if not found:
-        pytest.skip("no NVIDIA GPU here (neither NVML nor nvidia-smi finds one)")
-    return found
 
 
 @pytest.fixture(params=[ProcessProvider, BubblewrapProvider])

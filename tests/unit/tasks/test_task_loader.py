@@ -157,14 +157,6 @@ def test_a_judge_of_another_kind_is_called_otherwise(served: Path) -> None:
     assert "candidate, private, seed" in refused(served).expected
 
 
-def test_a_baseline_has_the_program_too(served: Path) -> None:
-    edit(served, "kind: serve", "kind: serve\n  baseline: slow")
-    (served / "evaluator" / "slow").mkdir()
-    assert "runs 'solve.py', which is not in" in refused(served).wrong
-    (served / "evaluator" / "slow" / "solve.py").touch()
-    load_task(served)
-
-
 def test_syntax_error_has_its_line(folder: Path) -> None:
     (folder / "task.yaml").write_text("name: a\ndirection: [\n  oops: }\n", encoding="utf-8")
     assert "task.yaml:3:" in refused(folder).wrong
