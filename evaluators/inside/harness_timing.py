@@ -34,7 +34,7 @@ import numpy as np
 if TYPE_CHECKING:
     from harness.evaluators.inside.serve_judge import Candidate, Peer
 
-NULL_CALLS = 7
+NULL_CALLS = 5
 """Calls of `null` for each size."""
 SOLO_CALLS = 3
 """Calls of the baseline for each size before the candidate is started."""
@@ -63,8 +63,8 @@ class Kernel:
     check: Callable[[np.random.Generator, Sequence[Any], Any], str]
     floor_s: Callable[[Any], float]
     sizes: int = 3
-    rounds: int = 8
-    max_rounds: int = 40
+    rounds: int = 6
+    max_rounds: int = 24
     held: bool = False
     """Whether values are promised by their hash within the clock and sent after it."""
 

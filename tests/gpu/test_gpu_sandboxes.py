@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from harness.errors import SandboxUnavailableError
-from harness.evaluators.gpus.discovery import Gpu, by_nvml, by_program
+from harness.evaluators.gpus.discovery import Gpu, by_nvml, by_program, discover
 from harness.evaluators.gpus.leases import GpuLeases
 from harness.sandbox.base import Limits, Mount, Purpose, SandboxProvider, SandboxSpec
 from harness.sandbox.bubblewrap import BubblewrapProvider
