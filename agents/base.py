@@ -73,6 +73,7 @@ class TaskView:
     best_known: float | None
     produce: tuple[str, ...]
     outputs: tuple[str, ...]
+    """Files that `produce` must write; empty when it is started to be called."""
     timeout_s: float
     submission: tuple[str, ...]
     """Patterns of the files that are submitted."""

@@ -16,6 +16,7 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.scan import scan
 from harness.sandbox.tree import TreeFile
 from harness.tasks.base import Task
+from harness.tasks.evaluation import AnswerSpec
 from harness.tasks.folder import files_below, hash_files
 
 CASES = {"cheats": False, "honest": True}
@@ -166,16 +167,30 @@ def _value_warnings(task: Task, seed: Verdict) -> list[str]:
 
 def _run_warnings(task: Task, seed: Verdict, again: Verdict) -> list[str]:
     spec, warnings = task.file.evaluator, list[str]()
-    if (seed.status, seed.score) != (again.status, again.score) and spec.repeats == 1:
+    if spec.repeats == 1 and not _same(seed, again, spec.noise):
         warnings.append(
-            f"the seed scored {seed.score!r}, then {again.score!r}: set evaluator.repeats"
+            f"the seed scored {seed.score!r}, then {again.score!r}: set evaluator.repeats, or what "
+            "differences mean nothing in evaluator.noise"
         )
-    limits = {"produce": spec.timeout_s, "judge": spec.judge_timeout_s}
+    limits = {
+        "produce": spec.timeout_s,
+        "serve": spec.timeout_s,
+        "judge": spec.judge_timeout_s,
+    }
     for stage in seed.stages:
         limit = limits.get(stage.name)
         if limit is not None and stage.duration_s > SLOW_SHARE * limit:
             warnings.append(f"{stage.name} took {stage.duration_s:.1f} s of {limit:g} s")
-    seeded = {name for name, _ in files_below(task.seed)}
-    for output in seeded.intersection(spec.outputs):
-        warnings.append(f"seed/{output} is an output: candidates that write none are judged by it")
+    if isinstance(spec, AnswerSpec):
+        seeded = {name for name, _ in files_below(task.seed)}
+        for output in seeded.intersection(spec.outputs):
+            warnings.append(
+                f"seed/{output} is an output: candidates that write none are judged by it"
+            )
     return warnings
+
+
+def _same(one: Verdict, other: Verdict, noise: float) -> bool:
+    if one.score is None or other.score is None:
+        return (one.status, one.score) == (other.status, other.score)
+    return abs(one.score - other.score) <= noise * max(abs(one.score), abs(other.score))

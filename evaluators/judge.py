@@ -7,7 +7,8 @@ process of its own in it: a fork of one that has the judge imported.
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -16,9 +17,10 @@ from harness.errors import SandboxUnavailableError
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.judge_answer import Judged, judged
 from harness.evaluators.judge_client import JudgeServer, JudgeServerError
-from harness.evaluators.produce import remove_folder
+from harness.evaluators.place import remove_folder
 from harness.sandbox.base import (
     MIB,
+    CommandStream,
     ExecResult,
     Limits,
     Mount,
@@ -27,10 +29,14 @@ from harness.sandbox.base import (
 )
 from harness.sandbox.placing import place
 from harness.sandbox.tree import TreeFile
-from harness.tasks.evaluation import AnswerSpec
+from harness.tasks.evaluation import EvaluatorBase
 
 RUNNER = Path(__file__).resolve().with_name("judge_runner.py")
 SERVER = RUNNER.with_name("judge_server.py")
+INSIDE = RUNNER.with_name("inside")
+TALKER = INSIDE / "serve_judge.py"
+PROGRAMS = (RUNNER, SERVER, TALKER, INSIDE / "harness_serve.py", INSIDE / "harness_timing.py")
+"""What is in reach of a judge beside its own files."""
 MAX_PRINTED_BYTES = 10 * MIB
 COPIED_BYTES = 256 * MIB
 """Private data up to this size are copied, so that a run judges by what it started with."""
@@ -39,7 +45,7 @@ COPIED_BYTES = 256 * MIB
 class Judge:
     """Scores outputs. Calls may be made side by side; a lost sandbox is made anew at the next."""
 
-    def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
+    def __init__(self, context: EvaluatorContext, spec: EvaluatorBase) -> None:
         self._task = context.task
         self._judge = spec
         self._provider = context.provider
@@ -85,6 +91,27 @@ class Judge:
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
+    @asynccontextmanager
+    async def talk(
+        self, seed: int, *, baseline: bool, timeout_s: float
+    ) -> AsyncGenerator[CommandStream]:
+        """Let the judge of a served candidate judge; messages as of `inside/serve_judge.py`.
+
+        Raises:
+            SandboxUnavailableError: The sandbox failed; the next call gets a new one.
+        """
+        await self._ready()
+        sandbox = await self._open()
+        words = [str(seed), "baseline" if baseline else "alone"]
+        async with AsyncExitStack() as stack:
+            argv = [*self._argv(sandbox, TALKER), *words]
+            try:
+                stream = await stack.enter_async_context(sandbox.stream(argv, timeout_s=timeout_s))
+            except SandboxUnavailableError:
+                await self._drop(sandbox)
+                raise
+            yield _Talk(stream, lambda: self._drop(sandbox))
+
     async def close(self) -> None:
         """End the sandbox and remove the copies. May be called twice."""
         async with self._opening:
@@ -99,7 +126,8 @@ class Judge:
         await loop.run_in_executor(self._executor, remove_folder, self._folder)
 
     async def _score_warm(self, name: str, seed: int) -> Judged:
-        sandbox, server = await self._open()
+        sandbox = await self._open()
+        server = await self._serving(sandbox)
         timeout_s = self._judge.judge_timeout_s
         try:
             try:
@@ -136,13 +164,17 @@ class Judge:
             sandbox.path("/private"),
         ]  # fmt: skip
 
-    async def _open(self) -> tuple[Sandbox, JudgeServer]:
+    async def _open(self) -> Sandbox:
         async with self._opening:
             if self._sandbox is None:
                 self._sandbox = await self._provider.create(self._spec)
+            return self._sandbox
+
+    async def _serving(self, sandbox: Sandbox) -> JudgeServer:
+        async with self._opening:
             if self._server is None or self._server.ended:
-                self._server = JudgeServer(self._sandbox, self._argv(self._sandbox, SERVER))
-            return self._sandbox, self._server
+                self._server = JudgeServer(sandbox, self._argv(sandbox, SERVER))
+            return self._server
 
     async def _ready(self) -> None:
         async with self._opening:
@@ -163,7 +195,7 @@ class Judge:
         try:
             for name in ("runner", "outputs", "private"):
                 (self._folder / name).mkdir(parents=True)
-            for program in (RUNNER, SERVER):
+            for program in PROGRAMS:
                 shutil.copyfile(program, self._folder / "runner" / program.name)
             shutil.copytree(self._task.evaluator, self._folder / "evaluator")
             private = self._folder / "private"
@@ -181,6 +213,23 @@ class Judge:
             Mount(private, "/private"),
             Mount(self._outputs, "/outputs"),
         )
+
+
+class _Talk:
+    """A judge's stream. When it turns out that the sandbox failed, the sandbox is given up."""
+
+    def __init__(self, stream: CommandStream, drop: Callable[[], Awaitable[None]]) -> None:
+        self.read = stream.read
+        self.write = stream.write
+        self._stream = stream
+        self._drop = drop
+
+    async def result(self) -> ExecResult:
+        try:
+            return await self._stream.result()
+        except SandboxUnavailableError:
+            await self._drop()
+            raise
 
 
 def _side_by_side(limits: Limits) -> Limits:

@@ -13,8 +13,8 @@ from harness.errors import TaskError
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.kinds import make_evaluator
+from harness.evaluators.place import remove_folder
 from harness.evaluators.pool import EvaluatorPool
-from harness.evaluators.produce import remove_folder
 from harness.evaluators.resources import Resources
 from harness.sandbox.base import Capabilities, Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig

@@ -1,28 +1,16 @@
 """The first phase: the candidate's command, alone with its submission in a sandbox of its own."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from uuid import uuid4
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.attempt import Status
-from harness.errors import SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.place import Places
 from harness.evaluators.text import clean_tail
-from harness.sandbox.base import (
-    ExecEnd,
-    ExecResult,
-    Mount,
-    Sandbox,
-    SandboxSpec,
-)
-from harness.sandbox.placing import clear
+from harness.sandbox.base import ExecEnd, ExecResult, Sandbox
 from harness.tasks.evaluation import AnswerSpec
 
-WORK = "/work"
 DETAIL_BYTES = 2048
 STATUS_OF_END = {
     ExecEnd.TIMEOUT: Status.TIMEOUT,
@@ -45,27 +33,11 @@ class Produced:
 
 
 class Producer:
-    """Runs candidates, each in a fresh sandbox and a fresh folder below `scratch`.
-
-    The folder is all that a sandbox is given. Sandboxes end and folders go in the background;
-    `close` waits for that.
-    """
+    """Runs candidates, each in a place of its own."""
 
     def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
         self._spec = spec
-        self._provider = context.provider
-        self._scratch = context.scratch
-        self._executor = context.executor
-        self._sandbox_spec = SandboxSpec(
-            purpose="produce",
-            mounts=(),
-            workdir=WORK,
-            limits=context.candidate_limits,
-            labels=context.labels,
-            image=context.task.file.environment.image,
-            python=context.python,
-        )
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._places = Places(context, spec.max_output_bytes)
 
     async def run(self, job: EvaluationJob) -> Produced:
         """Run the submission's command and collect its outputs.
@@ -73,7 +45,7 @@ class Producer:
         Raises:
             SandboxUnavailableError: The sandbox, not the candidate, failed.
         """
-        async with self._place(job) as sandbox:
+        async with self._places.open(job) as sandbox:
             ended = await sandbox.exec(
                 self._spec.produce,
                 timeout_s=self._spec.timeout_s,
@@ -86,52 +58,17 @@ class Producer:
     async def try_out(
         self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
     ) -> ExecResult:
-        """Run another command on the submission, where and as candidates run.
-
-        Raises:
-            SandboxUnavailableError: The sandbox, not the command, failed.
-        """
-        async with self._place(job) as sandbox:
-            return await sandbox.exec(
-                argv, timeout_s=timeout_s, max_output_bytes=self._spec.max_output_bytes
-            )
-
-    @asynccontextmanager
-    async def _place(self, job: EvaluationJob) -> AsyncGenerator[Sandbox]:
-        """A fresh sandbox with the submission; it is discarded in the background."""
-        folder = self._scratch / f"produce-{uuid4().hex}"
-        sandbox: Sandbox | None = None
-        try:
-            await self._write(job, folder)
-            sandbox = await self._provider.create(
-                replace(
-                    self._sandbox_spec,
-                    mounts=(Mount(folder, WORK, read_only=False),),
-                    labels={**self._sandbox_spec.labels, **job.labels},
-                    gpus=job.gpus,
-                )
-            )
-            yield sandbox
-        finally:
-            leaving = asyncio.get_running_loop().create_task(self._discard(sandbox, folder))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+        """Run another command on the submission; see `Places.try_out`."""
+        return await self._places.try_out(job, argv, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Wait until everything that ran is gone."""
-        await asyncio.gather(*self._leaving)
-
-    async def _write(self, job: EvaluationJob, folder: Path) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._executor, job.submission.write_to, folder)
-        except OSError as error:
-            raise SandboxUnavailableError(f"the submission cannot be written: {error}") from error
+        await self._places.close()
 
     async def _collect(self, sandbox: Sandbox, ended: ExecResult) -> Produced:
         outputs: dict[str, bytes] = {}
         left = self._spec.max_output_bytes
-        detail = _printed(ended)
+        detail = printed(ended)
         for name in self._spec.outputs:
             problem = ""
             try:
@@ -148,39 +85,23 @@ class Producer:
             left -= len(outputs[name])
         return Produced(None, outputs, detail=detail)
 
-    async def _discard(self, sandbox: Sandbox | None, folder: Path) -> None:
-        try:
-            if sandbox is not None:
-                await sandbox.close()
-        except SandboxUnavailableError:
-            pass  # it is gone already, which is all that was wanted
-        finally:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._executor, remove_folder, folder)
 
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder that a candidate filled, as far as that is possible."""
-    try:
-        clear(folder)
-        folder.rmdir()
-    except OSError:
-        # Leftovers of another user's (a container's) cost disk only; the next start clears them.
-        return
-
-
-def _printed(ended: ExecResult) -> str:
+def printed(ended: ExecResult) -> str:
+    """End of what a candidate printed."""
     return clean_tail(ended.stderr or ended.stdout, DETAIL_BYTES)
 
 
-def _failed(ended: ExecResult) -> Produced:
-    detail = _printed(ended)
+def how_it_ended(ended: ExecResult, what: str = "the command") -> tuple[Status, str]:
+    """The status of a candidate whose command ended before its time, and what was observed."""
     if ended.end is ExecEnd.EXITED:
-        status = Status.FAILED
         how = "was killed by signal" if ended.exit_code < 0 else "ended with exit code"
-        summary = f"the command {how} {abs(ended.exit_code)}"
-    else:
-        status = STATUS_OF_END[ended.end]
-        summary = f"{status}: {ended.evidence}" if ended.evidence else str(status)
+        return Status.FAILED, f"{what} {how} {abs(ended.exit_code)}"
+    status = STATUS_OF_END[ended.end]
+    return status, f"{status}: {ended.evidence}" if ended.evidence else str(status)
+
+
+def _failed(ended: ExecResult) -> Produced:
+    detail = printed(ended)
+    status, summary = how_it_ended(ended)
     feedback = "\n".join(filter(None, (summary, detail)))
     return Produced(status, feedback=feedback, detail=detail)

@@ -7,12 +7,14 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import TaskError
 from harness.tasks.base import Task, TaskFile
+from harness.tasks.evaluation import AnswerSpec, EvaluatorBase, ServeSpec
 from harness.tasks.folder import files_below, hash_files
 from harness.tasks.strict_yaml import read_model
 
 TASK_FILE = "task.yaml"
 LIBRARY = Path(__file__).resolve().parent / "library"
-JUDGE_PARAMETERS = ("outputs", "private", "seed")
+SERVER = "harness_serve"
+"""The module that serves a Python file's functions; `evaluators/inside/` has it."""
 
 
 def library() -> dict[str, Path]:
@@ -107,18 +109,27 @@ def _optional(folder: Path, name: str) -> Path | None:
 
 
 def _check_evaluator(path: Path, file: TaskFile, seed: Path, evaluator: Path) -> None:
-    for index, output in enumerate(file.evaluator.outputs):
+    spec = file.evaluator
+    if isinstance(spec, AnswerSpec):
+        _check_outputs(path, spec.outputs)
+    _check_produce(path, spec.produce, seed)
+    if isinstance(spec, ServeSpec) and spec.baseline is not None:
+        _check_relative(path, "evaluator.baseline", spec.baseline)
+        _part(evaluator, spec.baseline, "the program that candidates are compared with")
+    name = spec.judge_file
+    _check_relative(path, "evaluator.judge", name)
+    _check_judge(path, evaluator / name, spec)
+
+
+def _check_outputs(path: Path, outputs: Sequence[str]) -> None:
+    for index, output in enumerate(outputs):
         _check_relative(path, f"evaluator.outputs[{index}]", output)
-    if len(set(file.evaluator.outputs)) != len(file.evaluator.outputs):
+    if len(set(outputs)) != len(outputs):
         raise TaskError(
             f"{path}: 'evaluator.outputs' names a file twice",
             expected="each output once",
             action="remove the repetition",
         )
-    _check_produce(path, file.evaluator.produce, seed)
-    name = file.evaluator.judge_file
-    _check_relative(path, "evaluator.judge", name)
-    _check_judge(path, evaluator / name, file.evaluator.judge_function)
 
 
 def _check_relative(path: Path, key: str, value: str) -> None:
@@ -139,9 +150,7 @@ def _check_produce(path: Path, produce: Sequence[str], seed: Path) -> None:
             expected="a program; the command is a list of arguments, no shell reads it",
             action=f"write produce: [{', '.join(program.split()) or 'python, solve.py'}]",
         )
-    named: str | None = program if "/" in program and not program.startswith("/") else None
-    if program in ("python", "python3") and len(produce) > 1 and produce[1].endswith(".py"):
-        named = produce[1]
+    named = _program_file(produce)
     if named is not None and not (seed / named).is_file():
         raise TaskError(
             f"{path}: 'evaluator.produce' runs {named!r}, which is not in {seed}",
@@ -150,7 +159,18 @@ def _check_produce(path: Path, produce: Sequence[str], seed: Path) -> None:
         )
 
 
-def _check_judge(path: Path, judge: Path, function: str) -> None:
+def _program_file(produce: Sequence[str]) -> str | None:
+    """The file that the command runs, relative to the submission; None when that is not plain."""
+    program, *words = produce
+    if program not in ("python", "python3"):
+        return program if "/" in program and not program.startswith("/") else None
+    if words[:2] == ["-m", SERVER]:
+        words = words[2:]
+    return words[0] if words and words[0].endswith(".py") else None
+
+
+def _check_judge(path: Path, judge: Path, spec: EvaluatorBase) -> None:
+    function, parameters = spec.judge_function, ", ".join(spec.judge_parameters)
     if not judge.is_file():
         raise TaskError(
             f"{path}: 'evaluator.judge' names {judge.name}, but {judge} is missing",
@@ -171,21 +191,21 @@ def _check_judge(path: Path, judge: Path, function: str) -> None:
         nearest = difflib.get_close_matches(function, functions, n=1)
         raise TaskError(
             f"{judge} has no function {function!r}",
-            expected=f"def {function}({', '.join(JUDGE_PARAMETERS)}) at the top level, not async",
+            expected=f"def {function}({parameters}) at the top level, not async",
             action=f"did you mean {nearest[0]!r}?" if nearest else f"define it in {judge.name}",
         )
-    _check_signature(judge, functions[function])
+    _check_signature(judge, functions[function], spec.judge_parameters)
 
 
-def _check_signature(judge: Path, node: ast.FunctionDef) -> None:
+def _check_signature(judge: Path, node: ast.FunctionDef, parameters: Sequence[str]) -> None:
     arguments = node.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
     required = positional - len(arguments.defaults)
     keywords = [default for default in arguments.kw_defaults if default is None]
-    enough = positional >= len(JUDGE_PARAMETERS) or arguments.vararg is not None
-    if not enough or required > len(JUDGE_PARAMETERS) or keywords:
+    enough = positional >= len(parameters) or arguments.vararg is not None
+    if not enough or required > len(parameters) or keywords:
         raise TaskError(
             f"{judge}:{node.lineno}: {node.name}({ast.unparse(arguments)}) cannot be called so",
-            expected=f"three positional arguments: {', '.join(JUDGE_PARAMETERS)}",
-            action=f"def {node.name}({', '.join(JUDGE_PARAMETERS)})",
+            expected=f"three positional arguments: {', '.join(parameters)}",
+            action=f"def {node.name}({', '.join(parameters)})",
         )

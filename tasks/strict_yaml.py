@@ -5,10 +5,10 @@ import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import UserError
@@ -126,11 +126,24 @@ def _explain(
         return error(
             f"{where}: not a mapping", expected="`key: value` lines", action=f"correct {path}"
         )
+    if problem["type"] == "union_tag_invalid":
+        location = (*location, "kind")
+        kinds = [tag.strip("<>") for tag in _tagged(_field_at(model, location[:-1]))]
+        value = problem["input"]["kind"]
+        nearest = difflib.get_close_matches(str(value), kinds, n=1)
+        return error(
+            f"{path}:{_line(node, location)}: {key_name(location)!r} is {_short(value)}{more}",
+            expected=f"one of {', '.join(kinds)}",
+            action=f"did you mean {nearest[0]!r}?" if nearest else f"correct it in {path.name}",
+        )
     if problem["type"] == "extra_forbidden":
         valid = _keys_at(model, location[:-1])
         nearest = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
+        owners = _owners(model, location)
         action = f"remove it from {path.name}"
-        if nearest:
+        if owners:
+            action = f"remove it: it is a key of the kind {' or '.join(owners)}"
+        elif nearest:
             action = f"did you mean {key_name([*location[:-1], nearest[0]])!r}? Rename or remove it"
         return error(
             f"{where}: unknown key {key!r}{more}",
@@ -160,7 +173,7 @@ def key_name(location: KeyPath) -> str:
     """`("evaluator", "produce", 0)` as `evaluator.produce[0]`; `<tags>` of unions are left out."""
     text = ""
     for part in location:
-        if isinstance(part, str) and part.startswith("<"):
+        if _is_tag(part):
             continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".")
@@ -170,6 +183,8 @@ def _line(node: yaml.Node | None, location: KeyPath) -> int:
     """Line (from 1) of the deepest part of `location` that is in the file."""
     line = 1
     for part in location:
+        if _is_tag(part):
+            continue
         step: tuple[yaml.Node, yaml.Node] | None = None
         if isinstance(node, yaml.MappingNode):
             step = next((pair for pair in node.value if pair[0].value == part), None)
@@ -181,12 +196,49 @@ def _line(node: yaml.Node | None, location: KeyPath) -> int:
     return line
 
 
-def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
-    current: type[BaseModel] | None = model
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and part.startswith("<")
+
+
+def _field_at(model: type[BaseModel], location: KeyPath) -> Any:
+    """The annotation of the key at `location`, None where there is no such key."""
+    current: Any = model
     for part in location:
-        field = current.model_fields.get(str(part)) if current is not None else None
-        current = _model_in(field.annotation) if field is not None else None
-    return list(current.model_fields) if current is not None else []
+        if _is_tag(part):
+            current = _tagged(current).get(str(part), current)
+            continue
+        holder = _model_in(current)
+        field = holder.model_fields.get(str(part)) if holder is not None else None
+        current = field.annotation if field is not None else None
+    return current
+
+
+def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
+    found = _model_in(_field_at(model, location))
+    return list(found.model_fields) if found is not None else []
+
+
+def _owners(model: type[BaseModel], location: KeyPath) -> list[str]:
+    """Kinds other than the one chosen that have the key at the end of `location`."""
+    *parents, key = location
+    if not parents or not _is_tag(parents[-1]):
+        return []
+    members = _tagged(_field_at(model, parents[:-1]))
+    return [
+        tag.strip("<>")
+        for tag, member in members.items()
+        if tag != parents[-1] and str(key) in member.model_fields
+    ]
+
+
+def _tagged(annotation: Any) -> dict[str, Any]:
+    """Members of a union by their tag."""
+    found: dict[str, Any] = {}
+    for member in get_args(annotation):
+        if get_origin(member) is Annotated:
+            model, *notes = get_args(member)
+            found |= {note.tag: model for note in notes if isinstance(note, Tag)}
+    return found
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -62,7 +62,8 @@ def _samples() -> dict[str, list[Values]]:
         submission=("**",),
         knowledge="/knowledge",
     )
-    tasks = [informed, replace(informed, baseline=None, best_known=None, knowledge=None)]
+    bare = replace(informed, baseline=None, best_known=None, knowledge=None)
+    tasks = [informed, bare, replace(informed, outputs=())]
     systems = [
         {"agent": "agent-1", "task": task, "workdir": "/work", "command_timeout_s": 60.0}
         for task in tasks
@@ -77,8 +78,8 @@ def _samples() -> dict[str, list[Values]]:
         "decisions": ["a decision"],
         "standing": "1 attempt",
     }
-    bare = summary | {"own": False, "words": ""}
-    bare |= {key: [] for key in ("attempts", "earlier", "notes", "decisions")}
+    plain = summary | {"own": False, "words": ""}
+    plain |= {key: [] for key in ("attempts", "earlier", "notes", "decisions")}
     directives = [
         each | {"operator": operator.value} for each in (filled, blank) for operator in Operator
     ]
@@ -89,7 +90,7 @@ def _samples() -> dict[str, list[Values]]:
         **{f"operator_{operator.value}": list(directives) for operator in Operator},
         "compaction_system": [{"agent": "agent-1", "task": task} for task in tasks],
         "compaction": [{"turns": "turns", "standing": "1 attempt"}],
-        "summary": [summary, summary | {"own": False}, bare],
+        "summary": [summary, summary | {"own": False}, plain],
     }
 
 

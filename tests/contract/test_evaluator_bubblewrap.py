@@ -1,4 +1,4 @@
-"""The two-phase evaluator keeps the contract on bubblewrap."""
+"""The evaluators keep their contracts on bubblewrap."""
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +13,12 @@ from harness.sandbox.base import Limits
 from harness.sandbox.bubblewrap import BubblewrapProvider
 from harness.sandbox.config import SandboxConfig
 from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.serve import ServeContract
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
 
 
-class TestEvaluatorOnBubblewrap(EvaluatorContract):
+class OnBubblewrap:
     @pytest.fixture
     async def open_evaluator(self) -> AsyncIterator[OpenEvaluator]:
         with TemporaryDirectory() as folder, ThreadPoolExecutor(8) as executor:
@@ -29,3 +30,11 @@ class TestEvaluatorOnBubblewrap(EvaluatorContract):
             )
             await provider.close()
             assert list(scratch.iterdir()) == []
+
+
+class TestEvaluatorOnBubblewrap(OnBubblewrap, EvaluatorContract):
+    """Of the kind `answer`."""
+
+
+class TestServeOnBubblewrap(OnBubblewrap, ServeContract):
+    """Of the kind `serve`."""

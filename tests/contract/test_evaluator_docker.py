@@ -1,4 +1,4 @@
-"""The two-phase evaluator keeps the contract on Docker."""
+"""The evaluators keep their contracts on Docker."""
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +13,12 @@ from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.docker import DockerProvider
 from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.serve import ServeContract
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
-class TestEvaluatorOnDocker(EvaluatorContract):
+class OnDocker:
     @pytest.fixture
     async def open_evaluator(self) -> AsyncIterator[OpenEvaluator]:
         with TemporaryDirectory() as folder, ThreadPoolExecutor(8) as executor:
@@ -29,3 +30,11 @@ class TestEvaluatorOnDocker(EvaluatorContract):
             )
             await provider.close()
             assert list(scratch.iterdir()) == []
+
+
+class TestEvaluatorOnDocker(OnDocker, EvaluatorContract):
+    """Of the kind `answer`."""
+
+
+class TestServeOnDocker(OnDocker, ServeContract):
+    """Of the kind `serve`."""

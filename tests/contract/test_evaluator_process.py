@@ -1,4 +1,4 @@
-"""The two-phase evaluator keeps the contract on the process sandbox."""
+"""The evaluators keep their contracts on the process sandbox."""
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +13,10 @@ from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
 from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.serve import ServeContract
 
 
-class TestEvaluatorOnProcesses(EvaluatorContract):
+class OnProcesses:
     @pytest.fixture
     async def open_evaluator(self) -> AsyncIterator[OpenEvaluator]:
         # Not pytest's folder, which other users cannot reach.
@@ -28,3 +29,11 @@ class TestEvaluatorOnProcesses(EvaluatorContract):
             )
             await provider.close()
             assert list(scratch.iterdir()) == []
+
+
+class TestEvaluatorOnProcesses(OnProcesses, EvaluatorContract):
+    """Of the kind `answer`."""
+
+
+class TestServeOnProcesses(OnProcesses, ServeContract):
+    """Of the kind `serve`."""

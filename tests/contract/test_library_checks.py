@@ -8,9 +8,12 @@ from harness.evaluators.config import EvaluatorConfig
 from harness.sandbox.config import SandboxConfig
 from harness.tasks.loader import library, load_task
 
+WITHOUT_GPU = [name for name in sorted(library()) if not load_task(name).file.limits.gpus]
+"""Those that need one are in tests/gpu."""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(library()))
+@pytest.mark.parametrize("name", WITHOUT_GPU)
 async def test_library_task(name: str) -> None:
     report = await check_task(
         load_task(name), SandboxConfig(provider="process"), EvaluatorConfig(slots=2)

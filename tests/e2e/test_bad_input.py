@@ -148,9 +148,12 @@ def test_bad_candidates_get_a_verdict_and_exit_code_3(cli: Cli, name: str) -> No
 
 
 def _output_name(cli: Cli) -> str:
+    from harness.tasks.evaluation import AnswerSpec
     from harness.tasks.loader import load_task
 
-    return load_task(cli.folder / "mine").file.evaluator.outputs[0]
+    spec = load_task(cli.folder / "mine").file.evaluator
+    assert isinstance(spec, AnswerSpec)
+    return spec.outputs[0]
 
 
 @pytest.mark.slow

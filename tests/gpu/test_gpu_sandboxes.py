@@ -33,14 +33,6 @@ print(status, number.value)
 """Asks the driver itself, whatever the environment's variables say."""
 
 
-@pytest.fixture(scope="module")
-def gpus() -> list[Gpu]:
-    found = discover()
-    if not found:
-        pytest.skip("no NVIDIA GPU here (neither NVML nor nvidia-smi finds one)")
-    return found
-
-
 @pytest.fixture(params=[ProcessProvider, BubblewrapProvider])
 async def provider(request: pytest.FixtureRequest) -> AsyncGenerator[SandboxProvider]:
     with ThreadPoolExecutor(4) as executor:

@@ -14,6 +14,7 @@ from harness.errors import TaskError
 from harness.evaluators.check import TaskReport, check_task
 from harness.events import SCHEMA_VERSION
 from harness.tasks.base import ReferenceValue
+from harness.tasks.evaluation import AnswerSpec
 from harness.tasks.loader import library, load_task
 from harness.tasks.scaffold import new_task
 
@@ -127,10 +128,9 @@ def _print_report(report: TaskReport) -> None:
     file = report.task.file
     print(f"{file.name} ({file.direction}), sandbox {report.sandbox}\n")
     print("Agents see")
-    print(
-        f"  the description ({len(file.description.split())} words), the command and its outputs:"
-    )
-    print(f"    {' '.join(file.evaluator.produce)}  ->  {', '.join(file.evaluator.outputs)}")
+    print(f"  the description ({len(file.description.split())} words) and the command:")
+    leaves = file.evaluator.outputs if isinstance(file.evaluator, AnswerSpec) else ["calls"]
+    print(f"    {' '.join(file.evaluator.produce)}  ->  {', '.join(leaves)}")
     for name in report.visible:
         print(f"  {name}")
     print("Agents do not see")

@@ -11,8 +11,8 @@ from harness.clock import Clock
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.kinds import make_evaluator
 from harness.evaluators.open import prepare_environment
+from harness.evaluators.place import remove_folder
 from harness.evaluators.pool import EvaluatorPool
-from harness.evaluators.produce import remove_folder
 from harness.evaluators.resources import Resources
 from harness.events import EventKind
 from harness.memory.open import open_memory

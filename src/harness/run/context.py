@@ -35,6 +35,7 @@ from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
+from harness.tasks.evaluation import AnswerSpec
 
 KNOWLEDGE = "/knowledge"
 """Where an agent's sandbox has the task's knowledge files."""
@@ -255,16 +256,16 @@ class RunContext:
 
 def task_view(task: Task, knowledge: str | None) -> TaskView:
     """What agents may know of a task; `knowledge` as their commands see the folder."""
-    file = task.file
+    file, spec = task.file, task.file.evaluator
     return TaskView(
         name=file.name,
         description=file.description,
         direction=file.direction,
         baseline=file.baseline.value if file.baseline else None,
         best_known=file.best_known.value if file.best_known else None,
-        produce=tuple(file.evaluator.produce),
-        outputs=tuple(file.evaluator.outputs),
-        timeout_s=file.evaluator.timeout_s,
+        produce=tuple(spec.produce),
+        outputs=tuple(spec.outputs) if isinstance(spec, AnswerSpec) else (),
+        timeout_s=spec.timeout_s,
         submission=tuple(file.submission.include),
         knowledge=knowledge,
     )

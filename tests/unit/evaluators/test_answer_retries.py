@@ -19,6 +19,7 @@ from harness.ids import AttemptId
 from harness.sandbox.base import Limits, Purpose, Sandbox, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
+from harness.tasks.evaluation import AnswerSpec
 from harness.testing.evaluator import ANSWER, job, write_task
 
 
@@ -57,6 +58,7 @@ async def evaluator(
         task = write_task(tmp_path / "task")
         labels = {"harness.run": "r1"}
         context = EvaluatorContext(task, provider, Limits(), None, scratch, executor, labels)
+        assert isinstance(task.file.evaluator, AnswerSpec)
         opened = AnswerEvaluator(context, task.file.evaluator)
         yield opened
         await opened.close()

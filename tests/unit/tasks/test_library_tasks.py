@@ -17,6 +17,7 @@ import yaml
 import harness.tasks
 from harness.attempt import better
 from harness.tasks.base import TaskFile
+from harness.tasks.evaluation import AnswerSpec, ServeSpec
 
 Judge = Callable[[Path, Path, int], dict[str, Any]]
 
@@ -39,6 +40,12 @@ CASES = [
 def task_file(task: str) -> TaskFile:
     text = (LIBRARY / task / "task.yaml").read_text(encoding="utf-8")
     return TaskFile.model_validate(yaml.safe_load(text))
+
+
+def answer_spec(task: str) -> AnswerSpec:
+    spec = task_file(task).evaluator
+    assert isinstance(spec, AnswerSpec)
+    return spec
 
 
 def load_judge(task: str) -> Judge:
@@ -95,9 +102,14 @@ def blind_change(document: list[Any], rng: random.Random) -> list[Any]:
     return changed
 
 
+SERVED = ("cpu_kernel", "gpu_kernel")
+"""Called by their judges: only sandboxes can score them, which `task check` does."""
+
+
 def test_the_library_holds_these_tasks() -> None:
     found = {path.parent.name for path in LIBRARY.glob("*/task.yaml")}
-    assert found == set(SEED_SCORES)
+    assert found == {*SEED_SCORES, *SERVED}
+    assert {task for task in found if isinstance(task_file(task).evaluator, ServeSpec)} == {*SERVED}
 
 
 @pytest.mark.parametrize("task", SEED_SCORES)
@@ -107,7 +119,7 @@ def test_the_task_file_is_valid_and_complete(task: str) -> None:
     assert file.baseline is not None
     assert file.best_known is not None
     assert better(file.direction, file.best_known.value, file.baseline.value)
-    for output in file.evaluator.outputs:
+    for output in answer_spec(task).outputs:
         assert output in file.description
     assert file.evaluator.produce[1] in file.description
 
@@ -129,7 +141,7 @@ def test_blind_changes_of_the_seed_s_table_improve_it_and_others_do_not(
     task: str, tmp_path: Path, seed_folder: Path, seed_scores: dict[str, float]
 ) -> None:
     file, judge, rng = task_file(task), load_judge(task), random.Random(0)
-    output = file.evaluator.outputs[0]
+    output = answer_spec(task).outputs[0]
     document = json.loads((seed_folder / task / output).read_text(encoding="utf-8"))
     improved = 0
     for _ in range(60):
@@ -159,7 +171,7 @@ def test_cheats_do_not_score_and_honest_submissions_beat_the_seed(
         json.dumps(answer, allow_nan=False)
 
 
-@pytest.mark.parametrize("task", SEED_SCORES)
+@pytest.mark.parametrize("task", [*SEED_SCORES, *SERVED])
 def test_every_task_has_cheats_and_an_honest_submission(task: str) -> None:
     assert len(list((LIBRARY / task / "cheats").iterdir())) >= 3
     assert list((LIBRARY / task / "honest").iterdir())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.errors import TaskError
 from harness.tasks.base import TaskFile
+from harness.tasks.evaluation import ServeSpec
 from harness.tasks.loader import library, load_task
 from harness.tasks.scaffold import new_task, suggestion
 from harness.tasks.strict_yaml import key_name
@@ -108,6 +109,52 @@ def test_unknown_key_inside_an_optional_section(folder: Path) -> None:
 def test_wrong_values(folder: Path, old: str, new: str, wrong: str) -> None:
     edit(folder, old, new)
     assert wrong in refused(folder).wrong
+
+
+@pytest.fixture
+def served(folder: Path) -> Path:
+    edit(folder, "  outputs: [answer.json]\n", "  kind: serve\n")
+    edit(folder, "produce: [python, solve.py] ", "produce: [python, -m, harness_serve, solve.py] ")
+    judge = folder / "evaluator" / "judge.py"
+    judge.write_text("def judge(candidate, private, seed):\n    return {}\n", encoding="utf-8")
+    return folder
+
+
+def test_a_task_of_another_kind(served: Path) -> None:
+    spec = load_task(served).file.evaluator
+    assert isinstance(spec, ServeSpec)
+    assert (spec.kind, spec.call_timeout_s, spec.baseline) == ("serve", None, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong", "remedy"),
+    [
+        ("kind: serve", "kind: sevre", "'evaluator.kind' is 'sevre'", "'serve'"),
+        ("kind: serve", "kind: 3", "'evaluator.kind' is 3", "correct it"),
+        ("kind: serve", "kind: serve\n  outputs: [a]", "unknown key 'evaluator.outputs'", "answer"),
+        ("kind: serve", "", "key 'evaluator.outputs' is missing", "`outputs: …`"),
+        ("kind: serve", "kind: answer\n  baseline: x", "unknown key 'evaluator.baseline'", "serve"),
+        ("kind: serve", "kind: serve\n  call_timeout: 1", "'evaluator.call_timeout'", "timeout_s'"),
+        ("kind: serve", "kind: serve\n  call_timeout_s: 0", "'evaluator.call_timeout_s' is 0", ""),
+        ("kind: serve", "kind: serve\n  baseline: slow", "slow is missing", "mkdir"),
+        ("kind: serve", "kind: serve\n  baseline: ..", "'evaluator.baseline' is '..'", ""),
+        ("harness_serve, solve.py", "harness_serve, x.py", "runs 'x.py'", "x.py"),
+        ("judge.py:judge", "judge.py:other", "no function 'other'", ""),
+    ],
+)
+def test_mistakes_in_the_keys_of_a_kind(
+    served: Path, old: str, new: str, wrong: str, remedy: str
+) -> None:
+    edit(served, old, new)
+    error = refused(served)
+    assert wrong in error.wrong
+    assert remedy in error.action
+
+
+def test_a_judge_of_another_kind_is_called_otherwise(served: Path) -> None:
+    judge = served / "evaluator" / "judge.py"
+    judge.write_text("def judge(candidate):\n    return {}\n", encoding="utf-8")
+    assert "candidate, private, seed" in refused(served).expected
 
 
 def test_syntax_error_has_its_line(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Files that are copied into sandboxes and run there without the harness."""
