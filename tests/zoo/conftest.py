@@ -197,7 +197,7 @@ def _containers(run: str) -> list[str]:
         return []
     client = connect(timeout_s=20)
     with closing(client):
-        label = {"label": f"harness.run={run}"}
+        label: dict[str, str | list[str] | bool] = {"label": f"harness.run={run}"}
         return [str(each.id) for each in client.containers.list(all=True, filters=label)]
 
 
