@@ -51,8 +51,8 @@ class Victim:
 
     @property
     def runs(self) -> list[Path]:
-        """Folders that hold a store, oldest first."""
-        found = self.folder.glob("runs/*/run.db")
+        """Folders that hold a run, oldest first."""
+        found = self.folder.glob("runs/[!.]*/run.db")
         return sorted((path.parent for path in found), key=lambda run: run.stat().st_ctime)
 
     @property
@@ -198,7 +198,7 @@ def _check_memory(run: Path, memory: Path) -> None:
         records = db.execute(
             f"SELECT attempt, score FROM records WHERE {own} AND kind = 'attempt'", (run.name,)
         ).fetchall()
-        credits = db.execute(
+        credited = db.execute(
             f"SELECT attempt FROM log WHERE {own} AND op = 'credit'", (run.name,)
         ).fetchall()
         counted = db.execute("SELECT COALESCE(SUM(count), 0) FROM uses").fetchone()[0]
@@ -209,7 +209,7 @@ def _check_memory(run: Path, memory: Path) -> None:
     assert dict(records) == attempts, "the memory has another score"
     assert counted == shown, "uses are not counted once for each credit"
     assert _logged(run, "write") == Counter(attempts.keys()), "the run's log has other writes"
-    assert _logged(run, "credit") == Counter(attempt for (attempt,) in credits)
+    assert _logged(run, "credit") == Counter(attempt for (attempt,) in credited)
 
 
 def _logged(run: Path, op: str) -> Counter[str]:
@@ -230,7 +230,7 @@ def _processes(folder: Path) -> list[Path]:
     found: list[Path] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            at = os.readlink(process / "cwd").encode()
+            at = str((process / "cwd").readlink()).encode()
             told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue  # it is gone, or a zombie

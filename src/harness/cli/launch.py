@@ -253,6 +253,8 @@ def _whole(value: float | None) -> int | None:
 
 def _refuse_spent(folder: RunFolder, config: RunConfig) -> None:
     view = read_run(folder)
+    if view.reason is None:
+        return  # killed before its end was recorded: a resume ends it properly
     limits = config.budget
     used = {
         "evaluations": (view.evaluations, limits.evaluations, "--evals"),
