@@ -17,11 +17,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +28,11 @@ from typing import NamedTuple
 import yaml
 from tests.conftest import bubblewrap_problem, docker_problem
 from tests.e2e.reading import events, query
+from tests.fault.commander import Commander
 from tests.fault.victim import Snapshot, Victim, check_run, leftovers, records
 from tests.fault.watch import Watch
 
-from harness.errors import UserError
 from harness.run.config import read_saved
-from harness.run.control import send
 from harness.run.folder import RunFolder, live_process
 from harness.sandbox.docker_client import connect
 from harness.testing.behaviours import stamping
@@ -76,16 +73,16 @@ JOURNAL = ("directive", "submitted", "started", "verdict", "command", "intervent
 
 
 class Point(NamedTuple):
-    """Where the kill comes: at the `count`-th sign of `kind`, and `delay_s` later."""
+    """Where the kill comes: at the `nth` sign of `kind`, and `delay_s` later."""
 
     kind: str
-    count: int
+    nth: int
     delay_s: float
 
     def __str__(self) -> str:
         if self.kind == "moment":
             return f"{self.delay_s:.3f} s after the start"
-        return f"{self.kind} {self.count} + {1000 * self.delay_s:.1f} ms"
+        return f"{self.kind} {self.nth} + {1000 * self.delay_s:.1f} ms"
 
 
 def choose(rng: random.Random, *, fresh: bool) -> Point:
@@ -101,66 +98,6 @@ def choose(rng: random.Random, *, fresh: bool) -> Point:
     kind = rng.choice([each for each in FILES if each != "launch"])
     # Low numbers more often: the first are those of the start.
     return Point(kind, round(FILES[kind][1] ** rng.random()), delay_s)
-
-
-@dataclass
-class Commander:
-    """Somebody who tells a live run things; knows what was acknowledged."""
-
-    run: Callable[[], Path | None]
-    rng: random.Random
-    told: list[str] = field(default_factory=list[str])
-    unheard: list[str] = field(default_factory=list[str])
-    """Told, but no answer came."""
-    added: int = 0
-    """Evaluations that were added to the budget by acknowledged commands."""
-    perhaps: int = 0
-    """Those of commands that had no answer."""
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    @contextlib.contextmanager
-    def at_work(self, number: int) -> Generator[None]:
-        """Send commands until the block is left."""
-        self._over.clear()
-        thread = threading.Thread(target=self._work, args=(number,))
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-
-    def _work(self, number: int) -> None:
-        for count in range(100):
-            if self._over.wait(self.rng.uniform(0.1, 0.8)):
-                return
-            run = self.run()
-            if run is None or live_process(folder := RunFolder(run)) is None:
-                continue
-            choice = self.rng.choice(("tell", "tell", "set", "pause"))
-            if choice == "tell":
-                self._tell(folder, f"word {number}-{count}")
-            elif choice == "set":
-                self._set(folder)
-            else:
-                with contextlib.suppress(UserError):
-                    send(folder, "pause")
-                with contextlib.suppress(UserError):
-                    send(folder, "resume")
-
-    def _tell(self, folder: RunFolder, text: str) -> None:
-        try:
-            send(folder, "tell", text=text, urgent=self.rng.random() < 0.5)
-            self.told.append(text)
-        except UserError:
-            self.unheard.append(text)
-
-    def _set(self, folder: RunFolder) -> None:
-        try:
-            send(folder, "set", values={"budget.evaluations": "+1"})
-            self.added += 1
-        except UserError:
-            self.perhaps += 1
 
 
 @dataclass
@@ -265,7 +202,7 @@ class Fuzz:
                 seen += sum(FILES[point.kind][0] in path for path in changes)
             elif point.kind in JOURNAL and any("run.db" in path for path in changes):
                 seen = self._count(point.kind) - journal
-            if seen >= point.count > 0:
+            if seen >= point.nth > 0:
                 time.sleep(point.delay_s)
                 break
             if not changes and process.poll() is not None and self._pid() is None:
@@ -352,8 +289,9 @@ class Fuzz:
         if self.kind == "docker":
             client = connect(timeout_s=20)
             try:
-                own = {"label": f"harness.run={self.victim.run.name}"}
-                assert not client.containers.list(all=True, filters=own), "a container is left"
+                label = f"harness.run={self.victim.run.name}"
+                left = client.containers.list(all=True, filters={"label": label})
+                assert not left, "a container is left"
             finally:
                 client.close()
 
@@ -400,7 +338,7 @@ def fuzz(kind: str, seed: str, points: int, folder: Path) -> str | None:
 
 def main() -> int:
     """Fuzz as many victims as the points need, `--workers` at a time."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--points", type=int, default=204)
     parser.add_argument("--seed", type=int, default=int(time.time()) // 86400)
     parser.add_argument("--workers", type=int, default=2)
