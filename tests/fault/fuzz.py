@@ -29,7 +29,7 @@ import yaml
 from tests.conftest import bubblewrap_problem, docker_problem
 from tests.e2e.reading import events, query
 from tests.fault.commander import Commander
-from tests.fault.victim import Snapshot, Victim, check_run, leftovers, records
+from tests.fault.victim import Snapshot, Victim, check_acknowledged, check_run, leftovers
 from tests.fault.watch import Watch
 
 from harness.run.config import read_saved
@@ -243,7 +243,7 @@ class Fuzz:
             self.snapshots.append(self.victim.snapshot())
         self._compare_budget()
         verb = self.rng.choice(
-            (["status"], ["attempts"], ["report"], ["runs"], ["graph"], ["memory", "log"],
+            (["status"], ["attempts"], ["report"], ["runs"], ["graph"], ["memory", "log", "latest"],
              ["heartbeat", "log"])
         )  # fmt: skip
         asked = self.victim.ask(*verb)
@@ -258,13 +258,7 @@ class Fuzz:
         self._budget, self.commander.added, self.commander.perhaps = saved, 0, 0
 
     def _check_acknowledged(self) -> None:
-        attempts = {str(row["id"]): row for row in query(self.victim.run, "SELECT * FROM attempts")}
-        for record in records(self.victim.log):
-            if record["type"] == "attempt" and record["run"] == self.victim.run.name:
-                there = attempts[record["id"]]
-                assert there["commit_hash"] == record["commit"]
-                assert there["status"] == record["status"]
-                assert yaml.safe_load(there["verdict"])["score"] == record["score"]
+        check_acknowledged(self.victim)
         agents = len(query(self.victim.run, "SELECT agent FROM team WHERE retired_at IS NULL"))
         rows = query(self.victim.run, "SELECT text FROM interventions WHERE rule = 'user'")
         heard = Counter(str(row["text"]).partition("\n")[2] for row in rows)

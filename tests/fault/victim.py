@@ -16,6 +16,7 @@ from tests.e2e.reading import events, query
 
 from harness.memory.folder import DATABASE as MEMORY_DATABASE
 
+UNCHARGED = ("evaluator_error", "sandbox_lost", "cancelled")
 GIT = ("git", "-c", "safe.directory=*")
 
 
@@ -110,7 +111,7 @@ def check_run(victim: Victim, snapshots: Sequence[Snapshot], evaluations: int) -
     for snapshot in snapshots:
         assert snapshot.verdicts.items() <= final.verdicts.items(), "a verdict was lost or changed"
     assert not final.unfinished, "an evaluation was left behind"
-    charged = [v for v in final.verdicts.values() if json.loads(v)["status"] != "evaluator_error"]
+    charged = [v for v in final.verdicts.values() if json.loads(v)["status"] not in UNCHARGED]
     assert len(charged) == evaluations, "the budget was not kept"
     _check_journal(run, final)
     _check_requeues(run, snapshots, final.events)
@@ -145,7 +146,8 @@ def _check_trees(run: Path) -> None:
     with closing(sqlite3.connect(run / "run.db")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert not db.execute("PRAGMA foreign_key_check").fetchall()
-        rows = db.execute("SELECT tree FROM attempts WHERE status != 'duplicate'").fetchall()
+        judged = f"status NOT IN {('duplicate', *UNCHARGED)}"
+        rows = db.execute(f"SELECT tree FROM attempts WHERE {judged}").fetchall()
     trees = Counter(tree for (tree,) in rows)
     assert set(trees.values()) == {1}, "a tree was judged twice"
 
@@ -190,7 +192,7 @@ def _check_memory(run: Path, memory: Path) -> None:
     attempts = {
         str(row["id"]): json.loads(row["verdict"])["score"]
         for row in query(run, "SELECT id, verdict FROM attempts WHERE verdict IS NOT NULL")
-        if json.loads(row["verdict"])["status"] != "evaluator_error"
+        if json.loads(row["verdict"])["status"] not in UNCHARGED
     }
     with closing(sqlite3.connect(memory / MEMORY_DATABASE)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
@@ -215,6 +217,17 @@ def _check_memory(run: Path, memory: Path) -> None:
 def _logged(run: Path, op: str) -> Counter[str]:
     sql = "SELECT attempt FROM memory_log WHERE op = ? AND attempt IS NOT NULL"
     return Counter(str(row["attempt"]) for row in query(run, sql, op))
+
+
+def check_acknowledged(victim: Victim) -> None:
+    """Each verdict that was printed is there as it was printed, whoever was killed then."""
+    attempts = {str(row["id"]): row for row in query(victim.run, "SELECT * FROM attempts")}
+    for record in records(victim.log):
+        if record["type"] == "attempt" and record["run"] == victim.run.name:
+            there = attempts[record["id"]]
+            assert there["commit_hash"] == record["commit"]
+            assert there["status"] == record["status"]
+            assert json.loads(there["verdict"])["score"] == record["score"]
 
 
 def leftovers(victim: Victim) -> list[str]:
