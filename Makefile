@@ -7,11 +7,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
+FUZZ_POINTS ?= 204
+# Another one each day.
+FUZZ_SEED ?= $(shell expr $$(date +%s) / 86400)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A .venv that uv made has no pip.
 ENSURE_PIP := $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 
-.PHONY: help launch test test-fast zoo lint format lock setup wheel
+.PHONY: help launch test test-fast fuzz zoo lint format lock setup wheel
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +30,9 @@ zoo: $(VENV)/.dev ## attacks on sandboxes and evaluators, one after the other; r
 
 test-fast: $(VENV)/.dev ## the tests that take under two minutes together
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not slow and not zoo"
+
+fuzz: $(VENV)/.dev ## SIGKILL at FUZZ_POINTS points chosen by FUZZ_SEED, and resume
+	@$(BIN)/python -m tests.fault.fuzz --points $(FUZZ_POINTS) --seed $(FUZZ_SEED)
 
 lint: $(VENV)/.dev ## ruff, mypy, pyright, import-linter, the lock file
 	$(BIN)/ruff check .

@@ -50,7 +50,9 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.DatabaseError):
-                    raise StoreError(f"the memory cannot be written: {error}") from error
+                    path = self._connection.execute("PRAGMA database_list").fetchone()[2]
+                    wrong = f"the memory {path} cannot be written: {error}"
+                    raise StoreError(wrong) from error
                 raise
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -35,6 +36,8 @@ from harness.sandbox.uids import agent_owner
 
 PREFIX = "harness-sandbox-"
 _OWNER_FILE = "owner.json"
+_UNOWNED_S = 60.0
+"""A private folder has no owner's record only while it is made or removed, which takes a moment."""
 
 Prepare = Callable[[Sequence[str], dict[str, str], str, float], Request]
 """Makes the shim's request from words, environment, working directory and seconds."""
@@ -335,11 +338,19 @@ def reap_private(run: str | None, mine: frozenset[Path]) -> int:
         try:
             if folder in mine or folder.is_symlink() or folder.lstat().st_uid != os.getuid():
                 continue
-            record = json.loads((folder / _OWNER_FILE).read_text(encoding="utf-8"))
-            owner, label = record["owner"], record["run"]
-        except (OSError, ValueError, TypeError, KeyError):
-            continue  # not one of ours, being made, or removed by its owner meanwhile
-        if is_dead(owner) if run is None else label == run:
-            remove_tree(folder)
-            removed += 1
+            if _is_left(folder, run):
+                remove_tree(folder)
+                removed += 1
+        except OSError:
+            continue  # removed by its owner meanwhile
     return removed
+
+
+def _is_left(folder: Path, run: str | None) -> bool:
+    try:
+        record = json.loads((folder / _OWNER_FILE).read_text(encoding="utf-8"))
+        owner, label = record["owner"], record["run"]
+    except (OSError, ValueError, TypeError, KeyError):
+        # Its owner was killed as it made or removed it, unless it is at that now.
+        return run is None and time.time() - folder.stat().st_mtime > _UNOWNED_S
+    return is_dead(owner) if run is None else label == run

@@ -13,7 +13,7 @@ from harness.cli.output import JsonFlag, RunsDir, print_answer, print_json, runs
 from harness.errors import HarnessError, UserError
 from harness.events import SCHEMA_VERSION
 from harness.run.control import send
-from harness.run.folder import all_runs, find_run, live_process
+from harness.run.folder import all_runs, dead_drafts, find_run, live_process
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.providers import BUILT_IN, open_provider
 
@@ -140,12 +140,16 @@ def clean(
 
     Runs themselves, their attempts and the memory stay.
     """
-    folders = [find_run(run, runs_folder(runs_dir))] if run else all_runs(runs_folder(runs_dir))
+    runs = runs_folder(runs_dir)
+    folders = [find_run(run, runs)] if run else all_runs(runs)
     scratch = 0
     for folder in folders:
         if live_process(folder) is None and folder.scratch.is_dir():
             shutil.rmtree(folder.scratch, ignore_errors=True)
             scratch += 1
+    if not run:
+        for draft in dead_drafts(runs):
+            shutil.rmtree(draft, ignore_errors=True)
     only = folders[0].id if run else None
     removed = asyncio.run(_reap(only))
     if json:

@@ -42,6 +42,11 @@ Detach = Annotated[
 ]
 GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopped", "exhausted"})
 DISPLAY_TICK_S = 0.25
+NEEDED = {
+    "agents_failed": "agents, and a memory, that work",
+    "evaluator_error": "an evaluator and a sandbox that work, with space for their files",
+}
+"""By the reason of a bad end: what the run had to have."""
 
 
 @Parameter(name="*")
@@ -253,6 +258,8 @@ def _whole(value: float | None) -> int | None:
 
 def _refuse_spent(folder: RunFolder, config: RunConfig) -> None:
     view = read_run(folder)
+    if view.reason is None:
+        return  # killed before its end was recorded: a resume ends it properly
     limits = config.budget
     used = {
         "evaluations": (view.evaluations, limits.evaluations, "--evals"),
@@ -277,18 +284,14 @@ async def _session(folder: RunFolder, task: Task, config: RunConfig, screen: Dis
         ticking = asyncio.create_task(_tick(screen))
         try:
             outcome = await run.execute()
-        except (sqlite3.OperationalError, OSError) as error:
-            raise StoreError(
-                f"run {folder.id} cannot be written: {error}\n"
-                f"  expected: space and write access in {folder.path}\n"
-                f"  to do:    see to that, then: harness resume {folder.path}"
-            ) from error
+        except (sqlite3.OperationalError, OSError, StoreError) as error:
+            raise _stopped(folder, error) from error
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
             screen.close()
     screen.ended(outcome)
-    return _exit_code(outcome)
+    return _exit_code(outcome, folder)
 
 
 async def _tick(screen: Display) -> None:
@@ -312,12 +315,23 @@ def _handle_signals(run: Run) -> None:
         loop.add_signal_handler(number, interrupted)
 
 
-def _exit_code(outcome: Outcome) -> int:
+def _stopped(folder: RunFolder, error: Exception, reason: str = "error") -> HarnessError:
+    needed = NEEDED.get(reason, "space and write access for the files of run and memory")
+    return HarnessError(
+        f"run {folder.id} stopped: {error}\n"
+        f"  expected: {needed}\n"
+        f"  to do:    see to that, then: harness resume {folder.path}"
+    )
+
+
+def _exit_code(outcome: Outcome, folder: RunFolder) -> int:
     if outcome.reason in GOOD_ENDS:
         return 0
     error = outcome.error
-    if isinstance(error, HarnessError):
+    if isinstance(error, UserError | ModelRefusedError):
         raise error
+    if isinstance(error, HarnessError | sqlite3.OperationalError | OSError):
+        raise _stopped(folder, error, outcome.reason) from error
     if error is not None:
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
     return 1

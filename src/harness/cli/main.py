@@ -49,7 +49,9 @@ def run(arguments: list[str]) -> int:
     except HarnessError as error:
         if debug:
             raise
-        print(f"error: {error}\n  (--debug shows where)", file=sys.stderr)
+        # What says what to do is no riddle.
+        hint = "" if "to do:" in str(error) else "\n  (--debug shows where)"
+        print(f"error: {error}{hint}", file=sys.stderr)
         return EXIT_OUR_FAULT
     except KeyboardInterrupt:
         return INTERRUPTED

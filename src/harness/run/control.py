@@ -33,12 +33,21 @@ def send(folder: RunFolder, command: str, **arguments: object) -> str:
             (time.time(), command, rows.dump(arguments)),
         )
         deadline = time.monotonic() + ANSWER_WITHIN_S
+        alive = True
         while time.monotonic() < deadline:
             answer = connection.execute(
                 "SELECT answer FROM commands WHERE id = ?", (cursor.lastrowid,)
             ).fetchone()[0]
             if answer is not None:
                 return _told(Answer(**json.loads(answer)))
+            if not alive:
+                raise UserError(
+                    f"run {folder.id} was killed before it answered {command!r}",
+                    expected="a live run",
+                    action=f"harness resume {folder.id}, look whether it is done, say it again",
+                )
+            # Asked before the answer is looked for once more: it may come with the end.
+            alive = live_process(folder) is not None
             time.sleep(POLL_S)
     finally:
         connection.close()

@@ -60,6 +60,10 @@ class RunFolder:
         return self.path / "run.lock"
 
 
+DRAFT = ".draft-"
+"""How the name of a run that is being made begins; it gets its own name when it is whole."""
+
+
 class RunLock:
     """Held by the one process that runs the run; freed by the kernel when it dies."""
 
@@ -114,7 +118,13 @@ def all_runs(runs_dir: Path) -> list[RunFolder]:
     if not runs_dir.is_dir():
         return []
     found = [path.parent for path in runs_dir.absolute().glob(f"*/{DATABASE}")]
-    return [RunFolder(path) for path in sorted(found, key=_launched)]
+    whole = [path for path in found if not path.name.startswith(DRAFT)]
+    return [RunFolder(path) for path in sorted(whole, key=_launched)]
+
+
+def dead_drafts(runs_dir: Path) -> list[Path]:
+    """What launches that were killed before their run was whole have left."""
+    return [path for path in runs_dir.glob(f"{DRAFT}*") if live_process(RunFolder(path)) is None]
 
 
 def find_run(reference: str, runs_dir: Path) -> RunFolder:

@@ -30,6 +30,12 @@ GRACE_S = 5.0
 
 
 TOO_LATE = Answer("the run has ended", False, "a live run", "harness resume RUN goes on with it")
+CUT_OFF = Answer(
+    "the run was killed before it answered; this may be done or not",
+    False,
+    "a run that lives on",
+    "look (harness status), then say it again",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,9 @@ class Run:
         self._pulse = pulse
         self._team = Team(core, Supervisor(core, chronicle, evaluations, make_agent))
         self._commands = Commands(core, self._team, pulse)
+        # Obeyed by a process that was killed, perhaps: never twice.
+        for command in core.store.take_commands():
+            core.store.answer(command, CUT_OFF)
         self._session = core.store.accounts.begin_session()
         self._aborted = False
 

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from harness.errors import ConfigurationError, UserError
 from harness.events import EventKind
 from harness.memory.folder import refuse_network
 from harness.run.config import BudgetConfig, RunConfig, save_config
-from harness.run.folder import RunFolder
+from harness.run.folder import DRAFT, RunFolder, RunLock
 from harness.run.rules import PROMPTS
 from harness.run.store import Store
 from harness.sandbox.repository import Repository
@@ -31,6 +32,8 @@ def task_budget(task: Task, config: RunConfig) -> RunConfig:
 def create_folder(task: Task, config: RunConfig, clock: Clock) -> RunFolder:
     """A new run on disk: copy of the task, configuration, store, repository.
 
+    It is made as a draft and renamed when it is whole, so a kill leaves a run or none.
+
     Raises:
         ConfigurationError: The folder for runs cannot be used, or a setting cannot be.
     """
@@ -38,20 +41,33 @@ def create_folder(task: Task, config: RunConfig, clock: Clock) -> RunFolder:
     refuse_network(runs_dir, what="the folder of the runs", setting="--runs-dir")
     stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(runs_dir / f"{task.name}-{stamp}-{secrets.token_hex(2)}")
+    draft = RunFolder(runs_dir / f"{DRAFT}{folder.id}")
+    lock = RunLock(draft)
     try:
-        folder.path.mkdir(parents=True)
-    except OSError as error:
+        draft.path.mkdir(parents=True)
+        lock.acquire()
+        _fill(draft, folder.id, task, config, clock)
+        draft.path.rename(folder.path)
+    except (OSError, sqlite3.OperationalError) as error:
+        shutil.rmtree(draft.path, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
-            f"{folder.path} cannot be made: {error.strerror}",
-            expected="a folder that can be written",
+            f"{folder.path} cannot be made: {reason}",
+            expected="a folder that can be written, with space",
             action="name another one with --runs-dir",
         ) from error
-    _copy_task(task, folder)
-    save_config(config, folder.config)
-    folder.transcripts.mkdir()
-    Repository.create(folder.repository).close()
+    finally:
+        lock.release()
+    return folder
+
+
+def _fill(draft: RunFolder, run: str, task: Task, config: RunConfig, clock: Clock) -> None:
+    _copy_task(task, draft)
+    save_config(config, draft.config)
+    draft.transcripts.mkdir()
+    Repository.create(draft.repository).close()
     meta = {
-        "run": folder.id,
+        "run": run,
         "task": task.name,
         "task_hash": task.hash,
         "direction": task.direction,
@@ -59,10 +75,9 @@ def create_folder(task: Task, config: RunConfig, clock: Clock) -> RunFolder:
         "private_hash": task.private_hash or "",
         "version": package_version(),
     }
-    store = Store.create(folder.path, clock, meta)
+    store = Store.create(draft.path, clock, meta)
     store.event(EventKind.LAUNCHED, task=task.name, version=package_version())
     store.close()
-    return folder
 
 
 def _copy_task(task: Task, folder: RunFolder) -> None:

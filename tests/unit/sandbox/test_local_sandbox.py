@@ -16,7 +16,7 @@ from harness.sandbox.base import Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import PrivateFolders, own_layout
-from harness.sandbox.local import make_private
+from harness.sandbox.local import PREFIX, make_private, reap_private
 from harness.sandbox.process import ProcessProvider
 
 
@@ -177,3 +177,16 @@ async def test_a_long_command_stands_still_and_holds_up_nobody(
     await sandbox.close()
     with pytest.raises(SandboxUnavailableError):
         await job
+
+
+def test_folders_that_a_kill_left_without_an_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, young = tmp_path / f"{PREFIX}old", tmp_path / f"{PREFIX}young"
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    assert reap_private("some-run", frozenset()) == 0
+    assert reap_private(None, frozenset()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [young.name]
