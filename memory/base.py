@@ -90,7 +90,10 @@ class ShownRecord:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line of the memory's log. `attempt` is the attempt that a recall served, once known."""
+    """One line of the memory's log. `attempt` is the attempt that a recall served, once known.
+
+    `detail` of a recall has its purpose, the weights in force and its candidates, shown or not.
+    """
 
     at: float
     op: LogOp
@@ -99,6 +102,7 @@ class LogEntry:
     query: str
     records: tuple[ShownRecord, ...]
     attempt: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class MemoryConfig(BaseModel):
@@ -116,6 +120,8 @@ class MemoryConfig(BaseModel):
     """Length of the hashing embedder's vectors."""
     limit: int = Field(default=5, ge=0, le=100)
     """Records shown with a directive."""
+    credit: bool = True
+    """Rank records by what came of showing them; false to find out what this is worth."""
 
 
 class Memory(Protocol):

@@ -10,6 +10,7 @@ from harness.memory.base import MemoryConfig
 from harness.memory.embedders import Embedder, calibrate, make_embedder
 from harness.memory.folder import DATABASE, memory_folder, refuse_network
 from harness.memory.index import DenseIndex
+from harness.memory.ranking import Weights
 from harness.memory.rows import EmbedderRow
 from harness.memory.schema import open_database, open_readonly
 from harness.memory.sqlite import SqliteMemory
@@ -42,7 +43,15 @@ async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock)
             raise
         index = DenseIndex(store, row, folder / "index")
         return SqliteMemory(
-            folder, store, embedder, row, config.scope, executor=executor, clock=clock, index=index
+            folder,
+            store,
+            embedder,
+            row,
+            config.scope,
+            executor=executor,
+            clock=clock,
+            index=index,
+            weights=_weights(config),
         )
 
     return await asyncio.get_running_loop().run_in_executor(executor, opened)
@@ -78,6 +87,7 @@ async def open_memory_readonly(
             executor=executor,
             clock=clock,
             index=index,
+            weights=_weights(config),
             readonly=True,
         )
 
@@ -112,10 +122,14 @@ def open_store(folder: Path) -> Store:
         ) from error
 
 
+def _weights(config: MemoryConfig) -> Weights:
+    return Weights() if config.credit else Weights(credit=0.0)
+
+
 def _agreed(store: Store, embedder: Embedder, folder: Path) -> EmbedderRow:
     """The memory's embedder, which is `embedder`; a new memory takes it."""
     if store.embedder() is None:
-        return store.set_embedder(embedder.identity, embedder.dimensions, calibrate(embedder))
+        return store.set_embedder(embedder.identity, embedder.dimensions, *calibrate(embedder))
     return _known(store, embedder, folder)
 
 

@@ -20,12 +20,21 @@ COLUMNS = "id, kind, title, text, task, run, agent, created_at, attempt, score, 
 
 
 class EmbedderRow(NamedTuple):
-    """An embedder as the memory knows it; `floor` is its relevance floor (a cosine)."""
+    """An embedder as the memory knows it.
+
+    `noise` is the mean cosine of unrelated texts, `floor` the cosine from which texts are related.
+    """
 
     number: int
     identity: str
     dimensions: int
+    noise: float
     floor: float
+
+    @property
+    def least(self) -> float:
+        """The cosine down to which a record is looked at; the words decide with it."""
+        return (self.noise + self.floor) / 2
 
 
 class Place(NamedTuple):

@@ -22,13 +22,16 @@ from harness.memory.base import (
 from harness.memory.embedders import Embedder, Vectors
 from harness.memory.index import DenseIndex
 from harness.memory.lexical import LexicalIndex
-from harness.memory.recall import recall
+from harness.memory.ranking import Weights
+from harness.memory.recall import Found, Recaller
 from harness.memory.rows import EmbedderRow, Place, prepared
 from harness.memory.store import Store
 from harness.memory.text import one_line
 
 _LOG = logging.getLogger(__name__)
 _BACKFILL = 256
+LOGGED_CANDIDATES = 32
+"""Best candidates of a recall that are kept in the log, shown or not."""
 
 T = TypeVar("T")
 
@@ -52,6 +55,7 @@ class SqliteMemory:
         executor: Executor,
         clock: Clock,
         index: DenseIndex,
+        weights: Weights,
         readonly: bool = False,
     ) -> None:
         self.folder = folder
@@ -62,7 +66,8 @@ class SqliteMemory:
         self._executor = executor
         self._clock = clock
         self._index = index
-        self._lexical = LexicalIndex(store)
+        self._recaller = Recaller(store, LexicalIndex(store), index, row)
+        self._weights = weights
         self._readonly = readonly
         self._behind = threading.Event()
         self._behind.set()
@@ -167,26 +172,43 @@ class SqliteMemory:
         vectors = self._embed([query.text]) if query.limit > 0 else None
         if vectors is not None and not self._readonly:
             self._backfill()
-        found = recall(
-            self._store,
-            self._lexical,
-            self._index,
-            self._row,
-            query,
-            place,
-            None if vectors is None else vectors[0],
+        found = self._recaller.recall(
+            query, place, None if vectors is None else vectors[0], self._weights
         )
-        records = self._store.by_seq([seq for seq, _ in found])
         if not self._readonly:
-            self._store.log_shown(
-                "recall",
-                at=self._clock.now(),
-                run=query.run,
-                agent=query.agent,
-                query=query.text,
-                shown=[(seq, rank, score) for rank, (seq, score) in enumerate(found, 1)],
-            )
-        return [Recalled(records[seq], rank, score) for rank, (seq, score) in enumerate(found, 1)]
+            self._log(query, found)
+        records = self._store.by_seq([each.candidate.seq for each in found.chosen])
+        return [
+            Recalled(records[each.candidate.seq], rank, each.score)
+            for rank, each in enumerate(found.chosen, 1)
+        ]
+
+    def _log(self, query: RecallQuery, found: Found) -> None:
+        """Keep what was asked, what was found, and why what was shown was chosen."""
+        considered = found.candidates[:LOGGED_CANDIDATES]
+        self._store.log_shown(
+            "recall",
+            at=self._clock.now(),
+            run=query.run,
+            agent=query.agent,
+            query=query.text,
+            shown=[
+                (each.candidate.seq, rank, each.score) for rank, each in enumerate(found.chosen, 1)
+            ],
+            detail={
+                "purpose": query.purpose,
+                "weights": self._weights.plain(),
+                "found": len(found.candidates),
+                "candidates": [
+                    [
+                        each.candidate.seq,
+                        *(round(part, 4) for part in (each.lexical, each.dense, each.prior)),
+                        each.score,
+                    ]
+                    for each in considered
+                ],
+            },
+        )
 
     def _embed(self, texts: Sequence[str]) -> Vectors | None:
         try:

@@ -1,8 +1,9 @@
 """The memory's truth: records, vectors, words, the log and the use counts, in one SQLite file."""
 
+import json
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,8 +14,9 @@ from harness.errors import StoreError
 from harness.ids import RecordId
 from harness.memory.base import LogEntry, LogOp, MemoryRecord, RecordKind, ShownRecord
 from harness.memory.embedders import Vectors
-from harness.memory.rows import COLUMNS, EmbedderRow, Place, from_row, to_row
-from harness.memory.text import clean, index_token, words
+from harness.memory.rows import COLUMNS, EmbedderRow, from_row, to_row
+from harness.memory.text import clean
+from harness.memory.words import index_all, indexed, put
 
 _QUERY_CHARS = 4_000
 
@@ -64,18 +66,21 @@ class Store:
         """The embedder that this memory's vectors come from; None in a new memory."""
         with self.reading() as db:
             row = db.execute(
-                "SELECT number, identity, dimensions, floor FROM embedders"
+                "SELECT number, identity, dimensions, noise, floor FROM embedders"
                 " WHERE identity = (SELECT value FROM meta WHERE key = 'embedder')"
             ).fetchone()
         return EmbedderRow(*row) if row else None
 
-    def set_embedder(self, identity: str, dimensions: int, floor: float) -> EmbedderRow:
+    def set_embedder(
+        self, identity: str, dimensions: int, noise: float, floor: float
+    ) -> EmbedderRow:
         """Make this the embedder of the memory; vectors of others stay until `drop_vectors`."""
         with self.writing() as db:
             db.execute(
-                "INSERT INTO embedders (identity, dimensions, floor) VALUES (?, ?, ?)"
-                " ON CONFLICT (identity) DO UPDATE SET floor = excluded.floor",
-                (identity, dimensions, floor),
+                "INSERT INTO embedders (identity, dimensions, noise, floor) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (identity) DO UPDATE"
+                " SET noise = excluded.noise, floor = excluded.floor",
+                (identity, dimensions, noise, floor),
             )
             db.execute("INSERT OR REPLACE INTO meta VALUES ('embedder', ?)", (identity,))
         row = self.embedder()
@@ -101,18 +106,17 @@ class Store:
         `record` comes from `prepared`; `vector` has shape [dimensions].
         """
         with self.writing() as db:
-            added = db.execute(
-                f"INSERT OR IGNORE INTO records ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                to_row(record),
+            return _insert(db, record, vector, embedder, at)
+
+    def insert_all(
+        self, records: Sequence[MemoryRecord], vectors: Vectors | None, embedder: int, at: float
+    ) -> int:
+        """As `insert`, all in one transaction; how many were new."""
+        with self.writing() as db:
+            return sum(
+                _insert(db, record, None if vectors is None else vectors[row], embedder, at)
+                for row, record in enumerate(records)
             )
-            if added.rowcount == 0:
-                return False
-            seq = int(added.lastrowid or 0)
-            _index(db, seq, record)
-            if vector is not None:
-                _put_vector(db, seq, embedder, vector)
-            _log(db, at, "write", record.run, record.agent, "", record.attempt, [(seq, 1, 0.0)])
-        return True
 
     def put_vectors(self, seqs: Sequence[int], embedder: int, vectors: Vectors) -> None:
         """Add vectors that were missing."""
@@ -139,9 +143,7 @@ class Store:
     def rebuild_words(self) -> None:
         """Make the lexical index again from the records."""
         with self.writing() as db:
-            db.execute("INSERT INTO lexical (lexical) VALUES ('delete-all')")
-            for row in db.execute(f"SELECT seq, {COLUMNS} FROM records ORDER BY seq"):
-                _index(db, row[0], from_row(row[1:]))
+            index_all(db)
 
     def log_shown(
         self,
@@ -153,13 +155,15 @@ class Store:
         query: str,
         shown: Iterable[tuple[int, int, float]],
         attempt: str | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """One log entry; `shown` has (sequence number, rank, score).
+        """One log entry; `shown` has (sequence number, rank, score), `detail` is plain JSON.
 
         Not durable: a run keeps its own log of what its agents were shown.
         """
         with self.writing(durable=False) as db:
-            _log(db, at, op, run, agent, clean(query, limit=_QUERY_CHARS), attempt, shown)
+            text = clean(query, limit=_QUERY_CHARS)
+            _log(db, at, op, run, agent, text, attempt, shown, detail)
 
     def credit(
         self, *, at: float, run: str, agent: str, attempt: str, outcome: str, records: Sequence[str]
@@ -222,7 +226,8 @@ class Store:
         terms, values = _conditions(kind=kind, task=task, run=run)
         with self.reading() as db:
             rows = db.execute(
-                f"SELECT {COLUMNS} FROM records WHERE {terms} ORDER BY seq DESC LIMIT ?",
+                f"SELECT {COLUMNS} FROM records WHERE {terms} AND retired IS NULL"
+                " ORDER BY seq DESC LIMIT ?",
                 (*values, limit),
             ).fetchall()
         return [from_row(row) for row in rows]
@@ -242,7 +247,7 @@ class Store:
         with self.reading() as db:
             # One statement, so that entries and what they show are of one moment.
             rows = db.execute(
-                "SELECT l.number, l.at, l.op, l.run, l.agent, l.query, l.attempt,"
+                "SELECT l.number, l.at, l.op, l.run, l.agent, l.query, l.attempt, l.detail,"
                 " r.id, s.rank, s.score, r.title, r.text FROM"
                 f" (SELECT * FROM log WHERE {terms} ORDER BY number DESC LIMIT ?) AS l"
                 " LEFT JOIN shown AS s ON s.entry = l.number"
@@ -250,10 +255,12 @@ class Store:
                 (*values, limit),
             ).fetchall()
         entries: dict[int, LogEntry] = {}
-        for number, at, op, run_, agent, query, attempt_, record, rank, score, title, text in rows:
+        for number, *head, detail, record, rank, score, title, text in rows:
             entry = entries.get(number)
             if entry is None:
-                entry = LogEntry(at, op, run_, agent, query, (), attempt_)
+                at, op, run_, agent, query, attempt_ = head
+                told = json.loads(detail) if detail else {}
+                entry = LogEntry(at, op, run_, agent, query, (), attempt_, told)
             if record is not None:
                 shown = ShownRecord(RecordId(record), rank, score, f"{title}\n{text}")
                 entry = replace(entry, records=(*entry.records, shown))
@@ -298,10 +305,26 @@ class Store:
             }
 
 
-def _index(db: sqlite3.Connection, seq: int, record: MemoryRecord) -> None:
-    tokens = " ".join(index_token(word) for word in words(f"{record.title}\n{record.text}"))
-    place = f"{Place('task', record.task).token} {Place('run', record.run).token}"
-    db.execute("INSERT INTO lexical (rowid, words, place) VALUES (?, ?, ?)", (seq, tokens, place))
+def _insert(
+    db: sqlite3.Connection,
+    record: MemoryRecord,
+    vector: Vectors | None,
+    embedder: int,
+    at: float,
+) -> bool:
+    found = indexed(record.title, record.text)
+    added = db.execute(
+        f"INSERT OR IGNORE INTO records ({COLUMNS}, length) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (*to_row(record), found.length),
+    )
+    if added.rowcount == 0:
+        return False
+    seq = int(added.lastrowid or 0)
+    put(db, seq, found, task=record.task, run=record.run)
+    if vector is not None:
+        _put_vector(db, seq, embedder, vector)
+    _log(db, at, "write", record.run, record.agent, "", record.attempt, [(seq, 1, 0.0)])
+    return True
 
 
 def _put_vector(db: sqlite3.Connection, seq: int, embedder: int, vector: Vectors) -> None:
@@ -321,10 +344,11 @@ def _log(
     query: str,
     attempt: str | None,
     shown: Iterable[tuple[int, int, float]],
+    detail: Mapping[str, Any] | None = None,
 ) -> None:
     entry = db.execute(
-        "INSERT INTO log (at, op, run, agent, query, attempt) VALUES (?, ?, ?, ?, ?, ?)",
-        (at, op, run, agent, query, attempt),
+        "INSERT INTO log (at, op, run, agent, query, attempt, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (at, op, run, agent, query, attempt, json.dumps(detail) if detail else ""),
     ).lastrowid
     db.executemany(
         "INSERT INTO shown (entry, seq, rank, score) VALUES (?, ?, ?, ?)",
