@@ -34,7 +34,8 @@ class MemoryRecord:
     """One record with its provenance. `id` is made by the writer, so that a write can be repeated.
 
     `outcome` is what became of an attempt: `improved`, `worse`, `equal` against its parent, or the
-    attempt's status when it has no score; empty for other kinds.
+    attempt's status when it has no score; empty for other kinds. `audience` is who may recall it:
+    its own run, runs of its task, or all.
     """
 
     id: RecordId
@@ -49,6 +50,7 @@ class MemoryRecord:
     score: float | None = None
     outcome: str = ""
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    audience: Scope = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Recalled:
     score: float
 
 
-LogOp = Literal["write", "recall", "cite", "credit"]
+LogOp = Literal["write", "recall", "cite", "credit", "forget", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,9 @@ class MemoryConfig(BaseModel):
     path: str | None = None
     """Folder of the memory; by default one per user, shared by all runs."""
     scope: Scope = "task"
-    """What a run recalls: its own records, those of the same task, or all."""
+    """What a run recalls: its own records, those for its task, or all."""
+    write: Scope = "task"
+    """Who may recall what a run writes: itself, runs of the same task, or all."""
     embedder: str = "hashing"
     """`hashing`, or `openai:MODEL` for an OpenAI-compatible endpoint."""
     dimensions: int = Field(default=384, ge=16, le=8192)

@@ -109,7 +109,6 @@ def with_word(
 
     In order of sequence numbers. The counts are those of `words.BUCKETS`.
     """
-    here = "" if place.scope == "global" else f' AND place : "{place.token}"'
     arms: list[str] = []
     parameters: list[object] = []
     for bucket in BUCKETS:
@@ -117,7 +116,7 @@ def with_word(
             f"SELECT * FROM (SELECT rowid, {bucket.mean} FROM lexical WHERE lexical MATCH ?"
             " AND rowid > ? AND rowid <= ? LIMIT ?)"
         )
-        parameters += [f'{bucket.column} : "{token}"{here}', after, until, limit]
+        parameters += [f'{bucket.column} : "{token}"{place.words()}', after, until, limit]
     with store.reading() as db:
         rows = db.execute(" UNION ALL ".join(arms), parameters).fetchall()
     if not rows:
@@ -157,8 +156,8 @@ class Candidate(NamedTuple):
     """How often it was shown before an attempt, and before one that improved."""
 
 
-def candidates(store: Store, seqs: Sequence[int], embedder: int) -> dict[int, Candidate]:
-    """By sequence number; without those that are retired."""
+def candidates(store: Store, seqs: Sequence[int], embedder: int, run: str) -> dict[int, Candidate]:
+    """By sequence number; without what is retired or for another run than `run` alone."""
     found: dict[int, Candidate] = {}
     with store.reading() as db:
         for chunk in _chunks(seqs):
@@ -168,13 +167,14 @@ def candidates(store: Store, seqs: Sequence[int], embedder: int) -> dict[int, Ca
                 " (SELECT count FROM uses AS u WHERE u.seq = r.seq AND u.outcome = 'improved')"
                 " FROM records AS r LEFT JOIN vectors AS v"
                 " ON v.seq = r.seq AND v.embedder = ?"
-                f" WHERE r.retired IS NULL AND r.seq IN ({','.join('?' * len(chunk))})",
-                (embedder, *chunk),
+                " WHERE r.retired IS NULL AND (r.audience != 'run' OR r.run = ?)"
+                f" AND r.seq IN ({','.join('?' * len(chunk))})",
+                (embedder, run, *chunk),
             )
-            for seq, run, agent, kind, outcome, created_at, blob, uses, wins in rows:
+            for seq, by, agent, kind, outcome, created_at, blob, uses, wins in rows:
                 vector = None if blob is None else np.frombuffer(blob, np.float32)
                 found[seq] = Candidate(
-                    seq, (run, agent), kind, outcome, created_at, vector, uses or 0, wins or 0
+                    seq, (by, agent), kind, outcome, created_at, vector, uses or 0, wins or 0
                 )
     return found
 

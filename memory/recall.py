@@ -97,7 +97,7 @@ class Recaller:
         depth = max(_FIRST_DEPTH, 4 * query.limit)
         while True:
             legs = self._legs(matches, place, vector, allowed, depth)
-            found = self._related(legs, matches, vector, gate)
+            found = self._related(legs, matches, vector, gate, query.run)
             ranked = scored(found, purpose, weights, words_alone=vector is None)
             chosen = diverse(ranked, query.limit, weights.diversity)
             exhausted = not chosen or all(len(leg.seqs) < depth for leg in legs)
@@ -110,7 +110,7 @@ class Recaller:
         """The greatest relevance of any record; what the gate is calibrated by."""
         matches = self._words.search(place, text)
         legs = self._legs(matches, place, vector, None, _FIRST_DEPTH)
-        found = self._related(legs, matches, vector, 0.0)
+        found = self._related(legs, matches, vector, 0.0, "")
         return max((each.relevance for each in found), default=0.0)
 
     def _legs(
@@ -127,11 +127,16 @@ class Recaller:
         return legs
 
     def _related(
-        self, legs: Sequence[Hits], matches: Matches, vector: Vectors | None, gate: float
+        self,
+        legs: Sequence[Hits],
+        matches: Matches,
+        vector: Vectors | None,
+        gate: float,
+        run: str,
     ) -> list[Evidence]:
         """What the searches brought, if the best of it is related, down to the tail."""
         seqs = np.unique(np.concatenate([leg.seqs for leg in legs]))
-        known = lookup.candidates(self._store, seqs.tolist(), self._embedder.number)
+        known = lookup.candidates(self._store, seqs.tolist(), self._embedder.number, run)
         candidates = [known[seq] for seq in seqs.tolist() if seq in known]
         if not candidates:
             return []

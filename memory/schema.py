@@ -21,9 +21,9 @@ CREATE TABLE records (
     kind TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     task TEXT NOT NULL, run TEXT NOT NULL, agent TEXT NOT NULL,
     created_at REAL NOT NULL, attempt TEXT, score REAL, outcome TEXT NOT NULL, data TEXT NOT NULL,
-    length INTEGER NOT NULL DEFAULT 0, retired TEXT
+    audience TEXT NOT NULL DEFAULT 'task', length INTEGER NOT NULL DEFAULT 0, retired TEXT
 );
-CREATE INDEX records_retired ON records (seq) WHERE retired IS NOT NULL;
+CREATE INDEX records_for_all ON records (audience) WHERE audience = 'global';
 CREATE INDEX records_by_task ON records (task);
 CREATE INDEX records_by_run ON records (run);
 CREATE TABLE embedders (
@@ -74,7 +74,8 @@ CREATE VIRTUAL TABLE lexical USING fts5 (
 _FROM_1 = """
 ALTER TABLE records ADD COLUMN length INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE records ADD COLUMN retired TEXT;
-CREATE INDEX records_retired ON records (seq) WHERE retired IS NOT NULL;
+ALTER TABLE records ADD COLUMN audience TEXT NOT NULL DEFAULT 'task';
+CREATE INDEX records_for_all ON records (audience) WHERE audience = 'global';
 ALTER TABLE embedders ADD COLUMN noise REAL NOT NULL DEFAULT 0;
 ALTER TABLE log ADD COLUMN detail TEXT NOT NULL DEFAULT '';
 CREATE TABLE tuning (

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
 from harness.errors import StoreError
 from harness.ids import RecordId
+from harness.memory import statements
 from harness.memory.base import LogEntry, LogOp, MemoryRecord, RecordKind, ShownRecord
 from harness.memory.embedders import Vectors
-from harness.memory.rows import COLUMNS, EmbedderRow, from_row, to_row
+from harness.memory.rows import COLUMNS, EmbedderRow, from_row
 from harness.memory.text import clean
-from harness.memory.words import index_all, indexed, put
+from harness.memory.words import index_all
 
 _QUERY_CHARS = 4_000
 
@@ -106,7 +105,7 @@ class Store:
         `record` comes from `prepared`; `vector` has shape [dimensions].
         """
         with self.writing() as db:
-            return _insert(db, record, vector, embedder, at)
+            return statements.insert(db, record, vector, embedder, at)
 
     def insert_all(
         self, records: Sequence[MemoryRecord], vectors: Vectors | None, embedder: int, at: float
@@ -114,7 +113,9 @@ class Store:
         """As `insert`, all in one transaction; how many were new."""
         with self.writing() as db:
             return sum(
-                _insert(db, record, None if vectors is None else vectors[row], embedder, at)
+                statements.insert(
+                    db, record, None if vectors is None else vectors[row], embedder, at
+                )
                 for row, record in enumerate(records)
             )
 
@@ -122,7 +123,7 @@ class Store:
         """Add vectors that were missing."""
         with self.writing() as db:
             for seq, vector in zip(seqs, vectors, strict=True):
-                _put_vector(db, seq, embedder, vector)
+                statements.put_vector(db, seq, embedder, vector)
 
     def without_vector(self, embedder: int, limit: int) -> list[tuple[int, str]]:
         """(sequence number, text to embed) of records that have no vector of this embedder."""
@@ -163,7 +164,7 @@ class Store:
         """
         with self.writing(durable=False) as db:
             text = clean(query, limit=_QUERY_CHARS)
-            _log(db, at, op, run, agent, text, attempt, shown, detail)
+            statements.log_entry(db, at, op, run, agent, text, attempt, shown, detail)
 
     def credit(
         self, *, at: float, run: str, agent: str, attempt: str, outcome: str, records: Sequence[str]
@@ -176,9 +177,9 @@ class Store:
             ).fetchone()
             if done:
                 return
-            seqs = _seqs(db, records)
+            seqs = statements.seqs(db, records)
             shown = [(seq, rank, 0.0) for rank, seq in enumerate(seqs, 1)]
-            _log(db, at, "credit", run, agent, outcome, attempt, shown)
+            statements.log_entry(db, at, "credit", run, agent, outcome, attempt, shown)
             for seq in seqs:
                 db.execute(
                     "INSERT INTO uses VALUES (?, ?, 1)"
@@ -197,10 +198,40 @@ class Store:
     ) -> None:
         """Log that an agent named these records as what it built on."""
         with self.writing() as db:
-            shown = [(seq, rank, 0.0) for rank, seq in enumerate(_seqs(db, records), 1)]
-            _log(db, at, "cite", run, agent, "", attempt, shown)
+            shown = [(seq, rank, 0.0) for rank, seq in enumerate(statements.seqs(db, records), 1)]
+            statements.log_entry(db, at, "cite", run, agent, "", attempt, shown)
+
+    def retire(self, record: str, why: str, *, at: float) -> None:
+        """Recall a record no longer; it stays, and `restore` brings it back."""
+        self._mark(record, why, "forget", why, at)
+
+    def restore(self, record: str, *, at: float) -> None:
+        """Recall a retired record again."""
+        self._mark(record, None, "restore", "", at)
+
+    def _mark(self, record: str, retired: str | None, op: LogOp, why: str, at: float) -> None:
+        with self.writing() as db:
+            done = db.execute(
+                "UPDATE records SET retired = ? WHERE id = ? AND (retired IS NULL) = ?",
+                (retired, record, retired is not None),
+            )
+            if done.rowcount:
+                row = db.execute("SELECT seq, run FROM records WHERE id = ?", (record,)).fetchone()
+                statements.log_entry(
+                    db, at, op, row[1], "", clean(why, limit=_QUERY_CHARS), None, [(row[0], 1, 0)]
+                )
 
     # -- reading
+
+    def retired(self, *, limit: int = 1_000_000) -> dict[str, str]:
+        """Why records are retired, by id; the newest first."""
+        with self.reading() as db:
+            rows: list[tuple[str, str]] = db.execute(
+                "SELECT id, retired FROM records WHERE retired IS NOT NULL"
+                " ORDER BY seq DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return dict(rows)
 
     def find(self, prefix: str) -> MemoryRecord:
         """The record whose id is or begins with `prefix`.
@@ -220,13 +251,20 @@ class Store:
         return from_row(rows[0])
 
     def records(
-        self, *, kind: RecordKind | None, task: str | None, run: str | None, limit: int
+        self,
+        *,
+        kind: RecordKind | None,
+        task: str | None,
+        run: str | None,
+        limit: int,
+        retired: bool = False,
     ) -> list[MemoryRecord]:
-        """Newest first."""
+        """Newest first; those that are recalled, or those that are `retired`."""
         terms, values = _conditions(kind=kind, task=task, run=run)
         with self.reading() as db:
             rows = db.execute(
-                f"SELECT {COLUMNS} FROM records WHERE {terms} AND retired IS NULL"
+                f"SELECT {COLUMNS} FROM records WHERE {terms}"
+                f" AND retired IS {'NOT NULL' if retired else 'NULL'}"
                 " ORDER BY seq DESC LIMIT ?",
                 (*values, limit),
             ).fetchall()
@@ -297,73 +335,13 @@ class Store:
                 "recalls": log.get("recall", 0),
                 "log": log,
                 "uses": single("SELECT SUM(count) FROM uses"),
+                "retired": single("SELECT COUNT(*) FROM records WHERE retired IS NOT NULL"),
                 "vectors": single(
                     "SELECT COUNT(*) FROM vectors WHERE embedder = (SELECT number FROM embedders"
                     " WHERE identity = (SELECT value FROM meta WHERE key = 'embedder'))"
                 ),
                 "words": single("SELECT COUNT(*) FROM lexical"),
             }
-
-
-def _insert(
-    db: sqlite3.Connection,
-    record: MemoryRecord,
-    vector: Vectors | None,
-    embedder: int,
-    at: float,
-) -> bool:
-    found = indexed(record.title, record.text)
-    added = db.execute(
-        f"INSERT OR IGNORE INTO records ({COLUMNS}, length) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (*to_row(record), found.length),
-    )
-    if added.rowcount == 0:
-        return False
-    seq = int(added.lastrowid or 0)
-    put(db, seq, found, task=record.task, run=record.run)
-    if vector is not None:
-        _put_vector(db, seq, embedder, vector)
-    _log(db, at, "write", record.run, record.agent, "", record.attempt, [(seq, 1, 0.0)])
-    return True
-
-
-def _put_vector(db: sqlite3.Connection, seq: int, embedder: int, vector: Vectors) -> None:
-    blob = np.ascontiguousarray(vector, np.float32).tobytes()
-    db.execute(
-        "INSERT OR IGNORE INTO vectors (seq, embedder, vector) VALUES (?, ?, ?)",
-        (seq, embedder, blob),
-    )
-
-
-def _log(
-    db: sqlite3.Connection,
-    at: float,
-    op: LogOp,
-    run: str,
-    agent: str,
-    query: str,
-    attempt: str | None,
-    shown: Iterable[tuple[int, int, float]],
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    entry = db.execute(
-        "INSERT INTO log (at, op, run, agent, query, attempt, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (at, op, run, agent, query, attempt, json.dumps(detail) if detail else ""),
-    ).lastrowid
-    db.executemany(
-        "INSERT INTO shown (entry, seq, rank, score) VALUES (?, ?, ?, ?)",
-        [(entry, seq, rank, score) for seq, rank, score in shown],
-    )
-
-
-def _seqs(db: sqlite3.Connection, records: Sequence[str]) -> list[int]:
-    """Sequence numbers of the records that are known, each once, in the order given."""
-    found: dict[int, None] = {}
-    for record in records:
-        row = db.execute("SELECT seq FROM records WHERE id = ?", (record,)).fetchone()
-        if row:
-            found[int(row[0])] = None
-    return list(found)
 
 
 def _conditions(**columns: str | None) -> tuple[str, list[str]]:

@@ -4,7 +4,7 @@ import sqlite3
 from collections import Counter
 from typing import NamedTuple
 
-from harness.memory.rows import Place
+from harness.memory.rows import FOR_ALL, Place
 from harness.memory.text import index_token, words
 
 TITLE_COUNT = 4.0
@@ -54,9 +54,13 @@ def indexed(title: str, text: str) -> IndexedWords:
     )
 
 
-def put(db: sqlite3.Connection, seq: int, found: IndexedWords, *, task: str, run: str) -> None:
+def put(
+    db: sqlite3.Connection, seq: int, found: IndexedWords, *, task: str, run: str, audience: str
+) -> None:
     """Add a record's words to the index."""
     place = f"{Place('task', task).token} {Place('run', run).token}"
+    if audience == "global":
+        place += f" {FOR_ALL}"
     marks = ", ".join("?" * (len(found.columns) + 2))
     names = ", ".join(bucket.column for bucket in BUCKETS)
     db.execute(
@@ -69,11 +73,11 @@ def index_all(db: sqlite3.Connection) -> None:
     """Make the index of all records again, inside the caller's transaction."""
     db.execute("INSERT INTO lexical (lexical) VALUES ('delete-all')")
     lengths: list[tuple[int, int]] = []
-    for seq, title, text, task, run in db.execute(
-        "SELECT seq, title, text, task, run FROM records ORDER BY seq"
+    for seq, title, text, task, run, audience in db.execute(
+        "SELECT seq, title, text, task, run, audience FROM records ORDER BY seq"
     ):
         found = indexed(title, text)
-        put(db, seq, found, task=task, run=run)
+        put(db, seq, found, task=task, run=run, audience=audience)
         lengths.append((found.length, seq))
     db.executemany("UPDATE records SET length = ? WHERE seq = ?", lengths)
 
