@@ -124,6 +124,8 @@ class MemoryConfig(BaseModel):
     """Length of the hashing embedder's vectors."""
     limit: int = Field(default=5, ge=0, le=100)
     """Records shown with a directive."""
+    distil: bool = True
+    """Sum up a task's attempts as insights when a run ends."""
     credit: bool = True
     """Rank records by what came of showing them; false to find out what this is worth."""
 
@@ -155,6 +157,18 @@ class Memory(Protocol):
         self, run: str, agent: str, records: Sequence[RecordId], *, attempt: str | None = None
     ) -> None:
         """Log that an agent named `records` as what it built on."""
+        ...
+
+    async def consolidate(self, task: str) -> Mapping[str, int]:
+        """Turn a task's attempts into insights and retire what is said twice or contradicted."""
+        ...
+
+    async def retire(self, record: RecordId, why: str) -> None:
+        """Recall a record no longer; it stays and `restore` brings it back."""
+        ...
+
+    async def restore(self, record: RecordId) -> None:
+        """Recall a retired record again."""
         ...
 
     async def get(self, record: str) -> MemoryRecord:

@@ -109,16 +109,17 @@ def with_word(
 
     In order of sequence numbers. The counts are those of `words.BUCKETS`.
     """
-    arms: list[str] = []
-    parameters: list[object] = []
-    for bucket in BUCKETS:
-        arms.append(
-            f"SELECT * FROM (SELECT rowid, {bucket.mean} FROM lexical WHERE lexical MATCH ?"
-            " AND rowid > ? AND rowid <= ? LIMIT ?)"
-        )
-        parameters += [f'{bucket.column} : "{token}"{place.words()}', after, until, limit]
+    rows: list[tuple[int, float]] = []
     with store.reading() as db:
-        rows = db.execute(" UNION ALL ".join(arms), parameters).fetchall()
+        for bucket in BUCKETS:
+            found = db.execute(
+                "SELECT rowid FROM lexical WHERE lexical MATCH ? AND rowid > ? AND rowid <= ?"
+                " LIMIT ?",
+                (f'{bucket.column} : "{token}"{place.words()}', after, until, limit - len(rows)),
+            ).fetchall()
+            rows += [(row[0], bucket.mean) for row in found]
+            if len(rows) >= limit:
+                break
     if not rows:
         return np.zeros(0, np.int64), np.zeros(0)
     seqs, place_of = np.unique(np.array([row[0] for row in rows], np.int64), return_inverse=True)

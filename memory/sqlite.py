@@ -19,6 +19,7 @@ from harness.memory.base import (
     RecordKind,
     Scope,
 )
+from harness.memory.consolidate import consolidate
 from harness.memory.embedders import Embedder, Vectors
 from harness.memory.index import DenseIndex
 from harness.memory.lexical import LexicalIndex
@@ -110,6 +111,21 @@ class SqliteMemory:
                 at=self._clock.now(), run=run, agent=agent, attempt=attempt, records=records
             )
         )
+
+    async def consolidate(self, task: str) -> Mapping[str, int]:
+        """Turn a task's attempts into insights and retire what is said twice or contradicted."""
+        name = one_line(task, limit=200)
+        return await self._do(
+            lambda: consolidate(self._store, self._embedder, self._row, name, at=self._clock.now())
+        )
+
+    async def retire(self, record: RecordId, why: str) -> None:
+        """Recall a record no longer; it stays and `restore` brings it back."""
+        await self._do(lambda: self._store.retire(record, why, at=self._clock.now()))
+
+    async def restore(self, record: RecordId) -> None:
+        """Recall a retired record again."""
+        await self._do(lambda: self._store.restore(record, at=self._clock.now()))
 
     async def get(self, record: str) -> MemoryRecord:
         """The record with this id or unambiguous prefix.

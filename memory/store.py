@@ -270,6 +270,11 @@ class Store:
             ).fetchall()
         return [from_row(row) for row in rows]
 
+    def seqs(self, records: Sequence[str]) -> list[int]:
+        """Sequence numbers of records that are there, in the order given."""
+        with self.reading() as db:
+            return statements.seqs(db, records)
+
     def by_seq(self, seqs: Sequence[int]) -> dict[int, MemoryRecord]:
         """Records by sequence number."""
         marks = ",".join("?" * len(seqs))

@@ -30,7 +30,7 @@ TEXT_BUCKETS = (
     Bucket("many", float("inf"), 8.0),
 )
 """BM25 is nearly flat from eight mentions on, so coarse counts are enough."""
-BUCKETS = (Bucket("title", float("inf"), TITLE_COUNT), *TEXT_BUCKETS)
+BUCKETS = (*TEXT_BUCKETS, Bucket("title", float("inf"), TITLE_COUNT))
 
 
 class IndexedWords(NamedTuple):
@@ -50,7 +50,7 @@ def indexed(title: str, text: str) -> IndexedWords:
         place = next(i for i, bucket in enumerate(TEXT_BUCKETS) if count <= bucket.most)
         columns[place].append(word)
     return IndexedWords(
-        tuple(" ".join(column) for column in (head, *columns)), len(head) + len(body)
+        tuple(" ".join(column) for column in (*columns, head)), len(head) + len(body)
     )
 
 

@@ -198,13 +198,21 @@ class LocalContext:
     async def diff(self, base: AttemptId, attempt: AttemptId) -> str:
         return self._repository.diff(self.graph[base].tree, self.graph[attempt].tree)
 
-    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
+    async def recall(
+        self,
+        text: str,
+        *,
+        purpose: str = "search",
+        limit: int = 5,
+        kinds: Sequence[RecordKind] = (),
+    ) -> list[Recalled]:
         """Notes that share a word with `text`."""
         words = set(text.lower().split())
         found = [
             record
             for record in self._notes.values()
-            if words & set(f"{record.title} {record.text}".lower().split())
+            if (not kinds or record.kind in kinds)
+            and words & set(f"{record.title} {record.text}".lower().split())
         ]
         return [Recalled(record, rank, 1 / rank) for rank, record in enumerate(found[:limit], 1)]
 
