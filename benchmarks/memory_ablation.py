@@ -3,11 +3,11 @@
     python -m benchmarks.memory_ablation [--tasks circle_packing ...] [--seeds 10] [--evals 60]
         [--runs 2]
 
-For each task and seed, real `harness launch`es with the offline agent: runs that fill a memory, then
-one with that memory (`kept`) and one with an empty one (`wiped`), both with the same seed, which the
-first ones did not have. Printed for each task: the median best score and the median mean of the
-best-so-far curve of both, in how many seeds `kept` is better, and the p of Wilcoxon's signed-rank
-test over the seeds.
+For each task and seed, real `harness launch`es with the offline agent: runs that fill a memory,
+then one with that memory (`kept`) and one with an empty one (`wiped`), both with the same seed,
+which the first ones did not have. Printed for each task: the median best score and the median mean
+of the best-so-far curve of both, in how many seeds `kept` is better, and the p of Wilcoxon's
+signed-rank test over the seeds.
 """
 
 import argparse

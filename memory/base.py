@@ -114,6 +114,9 @@ class MemoryConfig(BaseModel):
 
     path: str | None = None
     """Folder of the memory; by default one per user, shared by all runs."""
+    url: str | None = None
+    """`http://HOST:PORT` of `harness memory serve` on one of several machines; runs sync with it
+    when they begin and end."""
     scope: Scope = "task"
     """What a run recalls: its own records, those for its task, or all."""
     write: Scope = "task"

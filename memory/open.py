@@ -37,12 +37,12 @@ async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock)
         embedder = make_embedder(config)
         store = open_store(folder)
         try:
-            row = _agreed(store, embedder, folder)
+            row = agreed(store, embedder, folder)
         except BaseException:
             store.close()
             raise
         index = DenseIndex(store, row, folder / "index")
-        return SqliteMemory(
+        memory = SqliteMemory(
             folder,
             store,
             embedder,
@@ -52,7 +52,10 @@ async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock)
             clock=clock,
             index=index,
             weights=_weights(config),
+            url=config.url,
         )
+        memory.sync()
+        return memory
 
     return await asyncio.get_running_loop().run_in_executor(executor, opened)
 
@@ -126,7 +129,7 @@ def _weights(config: MemoryConfig) -> Weights:
     return Weights() if config.credit else Weights(credit=0.0)
 
 
-def _agreed(store: Store, embedder: Embedder, folder: Path) -> EmbedderRow:
+def agreed(store: Store, embedder: Embedder, folder: Path) -> EmbedderRow:
     """The memory's embedder, which is `embedder`; a new memory takes it."""
     if store.embedder() is None:
         return store.set_embedder(embedder.identity, embedder.dimensions, *calibrate(embedder))

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.memory.lookup import Candidate
+from harness.memory.rows import TRIALS
 
 SAME = 0.98
 """Cosine from which two records say the same; the second one is not shown."""
-TRIALS = 6.0
-"""A record's own rate of improvements counts as much as the others' after so many uses."""
 HALF_LIFE_S = 30 * 86_400.0
 
 

@@ -21,6 +21,8 @@ COLUMNS = (
 )
 
 
+TRIALS = 6.0
+"""A record's own rate of improvements counts as much as the others' after so many uses."""
 FOR_ALL = "forall"
 """The word that stands in the lexical index for records that all tasks may recall."""
 

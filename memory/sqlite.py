@@ -26,6 +26,7 @@ from harness.memory.lexical import LexicalIndex
 from harness.memory.ranking import Weights
 from harness.memory.recall import Found, Recaller
 from harness.memory.rows import EmbedderRow, Place, prepared
+from harness.memory.server import sync
 from harness.memory.store import Store
 from harness.memory.text import one_line
 
@@ -57,6 +58,7 @@ class SqliteMemory:
         clock: Clock,
         index: DenseIndex,
         weights: Weights,
+        url: str | None = None,
         readonly: bool = False,
     ) -> None:
         self.folder = folder
@@ -70,6 +72,7 @@ class SqliteMemory:
         self._recaller = Recaller(store, LexicalIndex(store), index, row)
         self._weights = weights
         self._readonly = readonly
+        self._url = url
         self._behind = threading.Event()
         self._behind.set()
         self._closed = False
@@ -250,7 +253,22 @@ class SqliteMemory:
     def _stats(self) -> Mapping[str, Any]:
         return describe(self.folder, self._store) | {"index": dict(self._index.state())}
 
+    def sync(self) -> None:
+        """Exchange records with the server of `memory.url`, if there is one. Blocking.
+
+        A server that does not answer costs nothing but its news.
+        """
+        if self._url is None:
+            return
+        try:
+            found = sync(self._store, self._row, self._url, at=self._clock.now())
+        except InfrastructureError as error:
+            _LOG.warning("%s", error)
+        else:
+            _LOG.info("memory: %d records sent, %d taken", found["sent"], found["taken"])
+
     def _close(self) -> None:
+        self.sync()
         self._index.close()
         self._store.close()
 
