@@ -185,6 +185,10 @@ class DenseIndex:
             left -= len(rows)
         return True
 
+    def held(self) -> int:
+        """Vectors in Chroma; 0 unless this process has it open."""
+        return 0 if self._chroma is None else self._chroma.count()
+
     def state(self) -> Mapping[str, Any]:
         """Plain JSON."""
         return {
