@@ -27,8 +27,6 @@ GROW, SHRINK = 2.4, 0.8
 """2.4 * 0.8**4 is 1.0: four failures undo one success."""
 LESSON_TRIALS = 12.0
 """Trials that a lesson of earlier runs is worth at most: soon outweighed by the run's own."""
-USUAL_WIN = 0.4
-"""What an improvement of an earlier run counts, whose gains have another scale."""
 STEPS = (1e-9, 4.0)
 """Bounds of step sizes, relative to the spread of what is changed."""
 
@@ -52,11 +50,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What earlier runs found out about a key: tries, improvements, the usual step of those."""
+    """What earlier runs found out about a key.
+
+    `merit` is the mean size of a win over all tries, in [0, 1], `step` the one that paid.
+    """
 
     key: Key
     tries: int
-    wins: int
+    merit: float
     step: float | None
 
 
@@ -76,12 +77,12 @@ def lessons_of(records: Iterable[MemoryRecord]) -> tuple[Lesson, ...]:
 def _lesson(data: Mapping[str, Any]) -> Lesson | None:
     try:  # written by whoever wrote the memory
         step = data.get("step")
-        tries, wins = int(data["tries"]), int(data["wins"])
+        tries, merit = int(data["tries"]), float(data["merit"])
         key = tuple(each if isinstance(each, int) else str(each) for each in data["key"])
         size = min(STEPS[1], max(STEPS[0], abs(float(step)))) if step else None
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
-    return Lesson(key, tries, wins, size) if key and 0 <= wins <= tries and tries else None
+    return Lesson(key, tries, merit, size) if key and 0 <= merit <= 1 and tries > 0 else None
 
 
 class Experience:
@@ -107,9 +108,11 @@ class Experience:
         return experience
 
     def _begin_with(self, lesson: Lesson) -> None:
-        weight = min(float(lesson.tries), LESSON_TRIALS)
-        wins = weight * lesson.wins / max(1, lesson.tries) * USUAL_WIN
-        self._rates[lesson.key] = Rate(round(weight), weight, wins)
+        # Of kinds only: which places are worth changing is another matter in each run. No trial
+        # is counted, so nothing loses the merit of the untried.
+        if len(lesson.key) == 1:
+            weight = min(float(lesson.tries), LESSON_TRIALS)
+            self._rates[lesson.key] = Rate(0, weight, weight * lesson.merit)
         if lesson.step is not None:
             self._steps[lesson.key] = lesson.step
 

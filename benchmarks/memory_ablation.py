@@ -1,7 +1,7 @@
 """What the memory buys on a task that comes back: the same run with the memory kept and without.
 
     python -m benchmarks.memory_ablation [--tasks circle_packing ...] [--seeds 10] [--evals 60]
-        [--runs 2]
+        [--runs 1]
 
 For each task and seed, real `harness launch`es with the offline agent: runs that fill a memory,
 then one with that memory (`kept`) and one with an empty one (`wiped`), both with the same seed,
@@ -25,7 +25,37 @@ from typing import NamedTuple
 
 from harness.tasks.loader import load_task
 
-TASKS = ("circle_packing",)
+TASKS = ("rastrigin", "circle_packing")
+"""`rastrigin` is made here: a program whose ten constants are a point of that function."""
+
+_SOLVE = """import json
+
+X = [3.1, -2.7, 4.2, 1.6, -3.9, 2.2, -1.4, 3.7, -4.4, 2.9]
+
+with open("x.json", "w", encoding="utf-8") as file:
+    json.dump(X, file)
+"""
+_JUDGE = """import json
+import math
+
+
+def judge(outputs, private, seed):
+    x = json.loads((outputs / "x.json").read_text(encoding="utf-8"))
+    score = sum(v * v - 10 * math.cos(2 * math.pi * v) + 10 for v in x)
+    return {"score": score, "metrics": {}, "feedback": f"value {score:.6g}"}
+"""
+_TASK = """name: rastrigin
+description: Make the Rastrigin function of the ten numbers that solve.py writes small.
+direction: minimize
+submission: {include: ["*.py"]}
+evaluator:
+  kind: answer
+  produce: [python, solve.py]
+  outputs: [x.json]
+  judge: judge.py:judge
+  timeout_s: 20
+budget: {evaluations: 60}
+"""
 
 
 class Curve(NamedTuple):
@@ -55,6 +85,17 @@ def launch(task: str, seed: int, memory: Path, options: argparse.Namespace) -> C
     scores = [r["score"] for r in records if r["type"] == "attempt" and r["status"] == "scored"]
     best = list(accumulate(scores, min if load_task(task).direction == "minimize" else max))
     return Curve(best[-1], fmean(best))
+
+
+def rastrigin(folder: Path) -> Path:
+    """The task's folder, made below `folder`."""
+    for name, text in (
+        ("task.yaml", _TASK), ("seed/solve.py", _SOLVE), ("evaluator/judge.py", _JUDGE)
+    ):  # fmt: skip
+        path = folder / "rastrigin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder / "rastrigin"
 
 
 def pair(task: str, seed: int, options: argparse.Namespace) -> tuple[Curve, Curve]:
@@ -92,7 +133,7 @@ def row(task: str, options: argparse.Namespace) -> str:
         better = sum(gain > 0 for gain in gains)
         cells += [f"{median(kept):.4g}", f"{median(wiped):.4g}", f"{better}/{len(gains)}"]
         cells.append(f"{wilcoxon(gains):.3f}")
-    return f"| {task} {'↓' if sign < 0 else '↑'} | " + " | ".join(cells) + " |"
+    return f"| {Path(task).name} {'↓' if sign < 0 else '↑'} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -100,19 +141,21 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=10, help="pairs for each task")
     parser.add_argument("--evals", type=int, default=60, help="evaluations of each run")
-    parser.add_argument("--runs", type=int, default=2, help="runs that fill the memory")
+    parser.add_argument("--runs", type=int, default=1, help="runs that fill the memory")
     parser.add_argument("--agents", type=int, default=2)
     options = parser.parse_args()
     print(
-        f"{options.runs} runs fill the memory; {options.evals} evaluations a run, "
+        f"{options.runs} run fills the memory; {options.evals} evaluations a run, "
         f"{options.agents} offline agents, {options.seeds} seeds\n"
     )
     print(
         "| task | best: kept | wiped | kept better | p | mean curve: kept | wiped | kept better"
         " | p |\n|---|---|---|---|---|---|---|---|---|"
     )
-    for task in options.tasks:
-        print(row(task, options), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        made = {"rastrigin": str(rastrigin(Path(folder)))}
+        for task in options.tasks:
+            print(row(made.get(task, task), options), flush=True)
 
 
 if __name__ == "__main__":

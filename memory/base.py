@@ -127,6 +127,8 @@ class MemoryConfig(BaseModel):
     """Length of the hashing embedder's vectors."""
     limit: int = Field(default=5, ge=0, le=100)
     """Records shown with a directive."""
+    tune: bool = True
+    """Let recall adjust its weights by what came of earlier recalls; bounded and logged."""
     distil: bool = True
     """Sum up a task's attempts as insights when a run ends."""
     credit: bool = True

@@ -9,7 +9,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from functools import partial
+from math import exp, log, sqrt
 from statistics import median
 from typing import Any, NamedTuple, cast
 
@@ -45,27 +46,58 @@ class Interval(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of some attempts."""
+    """What became of some attempts; `unit` is the task's largest gain."""
 
+    unit: float
     tries: int = 0
     wins: int = 0
+    merit: float = 0.0
     gains: list[float] = field(default_factory=list[float])
-    steps: list[float] = field(default_factory=list[float])
+    steps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
     def add(self, record: MemoryRecord, step: float | None) -> None:
         self.tries += 1
-        if record.outcome != "improved":
+        self.wins += record.outcome == "improved"
+        gain = gain_of(record)
+        if gain <= 0:
             return
-        self.wins += 1
-        before = record.data.get("before")
-        if isinstance(before, int | float) and record.score is not None:
-            self.gains.append(abs(record.score - before))
+        # Compressed: gains shrink as a run gets better, and the late ones are worth having too.
+        weight = sqrt(gain / self.unit)
+        self.merit += weight
+        self.gains.append(gain)
         if step is not None:
-            self.steps.append(abs(step))
+            self.steps.append((abs(step), weight))
 
     def plain(self) -> dict[str, Any]:
-        step = median(self.steps) if self.steps else None
-        return {"tries": self.tries, "wins": self.wins, "step": step}
+        """Plain JSON: `merit` is the mean size of a win over all tries, from 0 to 1."""
+        return {
+            "tries": self.tries,
+            "wins": self.wins,
+            "merit": round(self.merit / max(1, self.tries), 4),
+            "step": self.step(),
+        }
+
+    def step(self) -> float | None:
+        """Geometric mean of the steps that paid, the larger gains counting more."""
+        total = sum(weight for _, weight in self.steps)
+        if not total:
+            return None
+        return float(f"{exp(sum(w * log(step) for step, w in self.steps) / total):.4g}")
+
+
+def gain_of(record: MemoryRecord) -> float:
+    """By how much an attempt improved on the scored one that it began with; else 0."""
+    before = record.data.get("before")
+    if record.outcome != "improved" or record.score is None:
+        return 0.0
+    return abs(record.score - before) if isinstance(before, int | float) else 0.0
+
+
+class _Task(NamedTuple):
+    """Share of all attempts that improved, and the largest gain."""
+
+    usual: float
+    unit: float
 
 
 def insights(
@@ -80,6 +112,7 @@ def insights(
     """
     attempts = [record for record in records if record.kind is RecordKind.ATTEMPT]
     usual = _usual(attempts)
+    unit = max((gain_of(each) for each in attempts), default=0.0) or 1.0
     groups: dict[str, list[MemoryRecord]] = defaultdict(list)
     starts = since or {}
     for record in attempts:
@@ -87,7 +120,7 @@ def insights(
         if kind and record.created_at > starts.get(kind, float("-inf")):
             groups[kind].append(record)
     return [
-        _insight(kind, found, usual, starts.get(kind), at)
+        _insight(kind, found, _Task(usual, unit), starts.get(kind), at)
         for kind, found in sorted(groups.items())
         if len(found) >= LEAST_TRIES
     ]
@@ -120,10 +153,10 @@ def subject(record: MemoryRecord) -> str:
 
 
 def _insight(
-    kind: str, found: Sequence[MemoryRecord], usual: float, since: float | None, at: float
+    kind: str, found: Sequence[MemoryRecord], whole_task: _Task, since: float | None, at: float
 ) -> MemoryRecord:
-    whole = Tally()
-    places: dict[tuple[str | int, ...], Tally] = defaultdict(Tally)
+    whole = Tally(whole_task.unit)
+    places: dict[tuple[str | int, ...], Tally] = defaultdict(partial(Tally, whole_task.unit))
     for record in found:
         detail = _detail(record)
         given = detail.get("step")
@@ -139,7 +172,7 @@ def _insight(
         id=RecordId(uuid.uuid5(uuid.NAMESPACE_OID, name).hex),
         kind=RecordKind.INSIGHT,
         title=f"{kind}: {whole.wins} of {whole.tries} attempts improved",
-        text=_told(kind, whole, found, usual),
+        text=_told(kind, whole, found, whole_task.usual),
         task=task,
         run="",
         agent=AUTHOR,
@@ -167,10 +200,9 @@ def _told(kind: str, whole: Tally, found: Sequence[MemoryRecord], usual: float) 
     if whole.gains:
         lines.append(f"Median gain {median(whole.gains):.4g}, largest {max(whole.gains):.4g}.")
     if whole.steps:
-        lines.append(
-            f"Steps that paid: median {median(whole.steps):.3g}, from {min(whole.steps):.3g} "
-            f"to {max(whole.steps):.3g}."
-        )
+        paid = [step for step, _ in whole.steps]
+        around = f"around {whole.step():.3g}, from {min(paid):.3g} to {max(paid):.3g}"
+        lines.append(f"Steps that paid: {around}.")
     failed = [r.outcome for r in found if r.outcome not in ("improved", "worse", "equal")]
     if failed:
         usual_failure = max(set(failed), key=failed.count)

@@ -15,6 +15,7 @@ from harness.memory.rows import EmbedderRow
 from harness.memory.schema import open_database, open_readonly
 from harness.memory.sqlite import SqliteMemory
 from harness.memory.store import Store
+from harness.memory.tuning import Tuner
 
 
 async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock) -> SqliteMemory:
@@ -51,7 +52,7 @@ async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock)
             executor=executor,
             clock=clock,
             index=index,
-            weights=_weights(config),
+            tuner=_tuner(store, config),
             url=config.url,
         )
         memory.sync()
@@ -90,7 +91,7 @@ async def open_memory_readonly(
             executor=executor,
             clock=clock,
             index=index,
-            weights=_weights(config),
+            tuner=_tuner(store, config),
             readonly=True,
         )
 
@@ -125,8 +126,10 @@ def open_store(folder: Path) -> Store:
         ) from error
 
 
-def _weights(config: MemoryConfig) -> Weights:
-    return Weights() if config.credit else Weights(credit=0.0)
+def _tuner(store: Store, config: MemoryConfig) -> Tuner:
+    if config.credit:
+        return Tuner(store, Weights(), fixed=frozenset(), active=config.tune)
+    return Tuner(store, Weights(credit=0.0), fixed=frozenset({"credit"}), active=config.tune)
 
 
 def agreed(store: Store, embedder: Embedder, folder: Path) -> EmbedderRow:

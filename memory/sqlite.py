@@ -29,6 +29,7 @@ from harness.memory.rows import EmbedderRow, Place, prepared
 from harness.memory.server import sync
 from harness.memory.store import Store
 from harness.memory.text import one_line
+from harness.memory.tuning import Tuner
 
 _LOG = logging.getLogger(__name__)
 _BACKFILL = 256
@@ -57,7 +58,7 @@ class SqliteMemory:
         executor: Executor,
         clock: Clock,
         index: DenseIndex,
-        weights: Weights,
+        tuner: Tuner,
         url: str | None = None,
         readonly: bool = False,
     ) -> None:
@@ -70,7 +71,7 @@ class SqliteMemory:
         self._clock = clock
         self._index = index
         self._recaller = Recaller(store, LexicalIndex(store), index, row)
-        self._weights = weights
+        self._tuner = tuner
         self._readonly = readonly
         self._url = url
         self._behind = threading.Event()
@@ -94,16 +95,15 @@ class SqliteMemory:
         self, run: str, agent: str, attempt: str, outcome: str, records: Sequence[RecordId]
     ) -> None:
         """Once per run, agent and attempt; the log entry's `query` is the outcome."""
-        await self._do(
-            lambda: self._store.credit(
-                at=self._clock.now(),
-                run=run,
-                agent=agent,
-                attempt=attempt,
-                outcome=outcome,
-                records=records,
+
+        def work() -> None:
+            now = self._clock.now()
+            self._store.credit(
+                at=now, run=run, agent=agent, attempt=attempt, outcome=outcome, records=records
             )
-        )
+            self._tuner.advance(now)
+
+        await self._do(work)
 
     async def cite(
         self, run: str, agent: str, records: Sequence[RecordId], *, attempt: str | None = None
@@ -191,18 +191,19 @@ class SqliteMemory:
         vectors = self._embed([query.text]) if query.limit > 0 else None
         if vectors is not None and not self._readonly:
             self._backfill()
+        weights, trial = self._tuner.weights()
         found = self._recaller.recall(
-            query, place, None if vectors is None else vectors[0], self._weights
+            query, place, None if vectors is None else vectors[0], weights
         )
         if not self._readonly:
-            self._log(query, found)
+            self._log(query, found, weights, trial=trial)
         records = self._store.by_seq([each.candidate.seq for each in found.chosen])
         return [
             Recalled(records[each.candidate.seq], rank, each.score)
             for rank, each in enumerate(found.chosen, 1)
         ]
 
-    def _log(self, query: RecallQuery, found: Found) -> None:
+    def _log(self, query: RecallQuery, found: Found, weights: Weights, *, trial: bool) -> None:
         """Keep what was asked, what was found, and why what was shown was chosen."""
         considered = found.candidates[:LOGGED_CANDIDATES]
         self._store.log_shown(
@@ -216,7 +217,8 @@ class SqliteMemory:
             ],
             detail={
                 "purpose": query.purpose,
-                "weights": self._weights.plain(),
+                "weights": weights.plain(),
+                "trial": trial,
                 "found": len(found.candidates),
                 "candidates": [
                     [

@@ -6,32 +6,18 @@ import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.ids import RecordId
 from harness.memory import statements
 from harness.memory.base import LogEntry, LogOp, MemoryRecord, RecordKind, ShownRecord
 from harness.memory.embedders import Vectors
-from harness.memory.rows import COLUMNS, TRIALS, EmbedderRow, from_row
+from harness.memory.rows import COLUMNS, EmbedderRow, from_row
 from harness.memory.text import clean
 from harness.memory.words import index_all
 
 _QUERY_CHARS = 4_000
-
-
-class Worth(NamedTuple):
-    """How often a record was shown before an attempt, and before one that improved.
-
-    `worth` is its rate less that of all records, shrunk towards nothing for few uses.
-    """
-
-    id: str
-    kind: str
-    title: str
-    uses: int
-    improved: int
-    worth: float
 
 
 class Store:
@@ -338,25 +324,6 @@ class Store:
                 (record,),
             ).fetchall()
         return dict(rows)
-
-    def worth(self, *, limit: int) -> list[Worth]:
-        """Records that were shown: the `limit` best by what came of it, and the `limit` worst."""
-        with self.reading() as db:
-            usual = db.execute(
-                "SELECT SUM(CASE WHEN outcome = 'improved' THEN count ELSE 0 END) * 1.0"
-                " / SUM(count) FROM uses"
-            ).fetchone()[0]
-            rows = db.execute(
-                "SELECT r.id, r.kind, r.title, SUM(u.count) AS shown,"
-                " SUM(CASE WHEN u.outcome = 'improved' THEN u.count ELSE 0 END) AS improved"
-                " FROM uses AS u JOIN records AS r ON r.seq = u.seq GROUP BY u.seq"
-            ).fetchall()
-        found: list[Worth] = []
-        for name, kind, title, shown, improved in rows:
-            rate = (improved + TRIALS * usual) / (shown + TRIALS)
-            found.append(Worth(name, kind, title, shown, improved, rate - usual))
-        found.sort(key=lambda each: (-each.worth, each.id))
-        return found if len(found) <= 2 * limit else [*found[:limit], *found[-limit:]]
 
     def counts(self) -> dict[str, Any]:
         """Plain JSON: records by kind and task, log entries by operation, vectors, uses."""

@@ -253,17 +253,22 @@ def why(
 @app.command
 def stats(*, path: Folder = None, json: JsonFlag = False) -> None:
     """Counts, embedder, size, and which records pay: what came of showing them."""
+    from harness.memory.outcomes import tunings, worth
     from harness.memory.sqlite import describe
 
     with opened_store(path) as (store, folder):
         found = describe(folder, store)
-        worth = store.worth(limit=8)
+        paid = worth(store, limit=8)
+        tuned = tunings(store, limit=5)
     if json:
-        document(**found, worth=[each._asdict() for each in worth])
+        decisions = [{**each._asdict(), "at": isoformat(each.at)} for each in tuned]
+        document(**found, worth=[each._asdict() for each in paid], tuning=decisions)
         return
     for name, value in found.items():
         print(f"{name + ':':<17}{flat(value)}")
-    if worth:
+    for each in tuned:
+        print(f"tuning:          {isoformat(each.at)} {each.reason}")
+    if paid:
         print()
         rows = [
             (
@@ -274,7 +279,7 @@ def stats(*, path: Folder = None, json: JsonFlag = False) -> None:
                 f"{each.worth:+.2f}",
                 each.title[:60],
             )
-            for each in worth
+            for each in paid
         ]
         print_table(("id", "kind", "shown", "improved", "worth", "title"), rows)
 

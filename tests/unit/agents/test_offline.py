@@ -400,14 +400,14 @@ async def test_step_sizes_follow_the_outcomes() -> None:
 async def test_lessons_of_earlier_runs_set_first_choices_and_steps() -> None:
     key: list[str | int] = ["scale_cell", "solve.py:", 0]
     lessons = [
-        {"key": key[:1], "tries": 40, "wins": 30, "step": 0.001},
-        {"key": key, "tries": 40, "wins": 30, "step": 0.001},
-        {"key": [], "tries": 1, "wins": 1},
-        {"key": ["x"], "tries": "many", "wins": 0},
+        {"key": key[:1], "tries": 40, "merit": 0.8, "step": 0.001},
+        {"key": key, "tries": 40, "merit": 0.8, "step": 0.001},
+        {"key": [], "tries": 1, "merit": 1},
+        {"key": ["x"], "tries": "many", "merit": 0},
         "no lesson",
     ]
     insight = make_record("scale", "", kind=RecordKind.INSIGHT, data={"lessons": lessons})
-    note = make_record("a note", "", data={"lessons": [{"key": ["y"], "tries": 1, "wins": 1}]})
+    note = make_record("a note", "", data={"lessons": [{"key": ["y"], "tries": 1, "merit": 1}]})
     found = lessons_of([insight, note])
     assert [lesson.key for lesson in found] == [("scale_cell",), tuple(key)]
     graph = (await Bench({"solve.py": b"X = 1.0\n"}, lambda _: 0.0, evaluations=1).run()).graph
