@@ -255,10 +255,11 @@ class AgentContext(Protocol):
         ...
 
     async def share_skill(
-        self, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, title: str, text: str, files: Mapping[str, str], *, key: str, check: str = ""
     ) -> str:
         """Write reusable files with their description to the memory; returns the record's id.
 
+        `check` is a shell command that exits 0 in a folder with the files when they work.
         Repeated with the same `key`: no effect.
         """
         ...

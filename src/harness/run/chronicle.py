@@ -76,10 +76,10 @@ class Chronicle:
         return await self._share(RecordKind.NOTE, agent, title, text, {}, key)
 
     async def skill(
-        self, agent: AgentId, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, agent: AgentId, title: str, text: str, data: Mapping[str, Any], *, key: str
     ) -> str:
-        """Reusable files that an agent shares."""
-        return await self._share(RecordKind.SKILL, agent, title, text, {"files": dict(files)}, key)
+        """Reusable files that an agent shares, with the command that checks them."""
+        return await self._share(RecordKind.SKILL, agent, title, text, data, key)
 
     async def _share(
         self,
@@ -106,9 +106,15 @@ class Chronicle:
         self._core.store.memory_log(replace(_written(record, None), once=True))
         return record.id
 
-    async def record(self, record: str) -> MemoryRecord:
-        """A record by id or an unambiguous beginning of one."""
-        return await self._memory.get(record)
+    async def loaded(self, agent: AgentId, record: str, directive: int | None) -> MemoryRecord:
+        """A record by id or the beginning of one, which the agent makes use of: a citation."""
+        found = await self._memory.get(record)
+        await self._memory.cite(self._core.folder.id, agent, [found.id])
+        shown = ShownRecord(found.id, 1, 0.0, found.text)
+        self._core.store.memory_log(MemoryEntry("cite", agent, "", (shown,), directive=directive))
+        if directive is not None:
+            self._shown[directive] = (*self._shown.get(directive, ()), found.id)
+        return found
 
     async def finished(self, attempt: Attempt) -> None:
         """Record a finished attempt and credit what was shown before it."""

@@ -217,12 +217,14 @@ class RunContext:
         return await self._chronicle.note(self._agent, title, text, key=key)
 
     async def share_skill(
-        self, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, title: str, text: str, files: Mapping[str, str], *, key: str, check: str = ""
     ) -> str:
-        return await self._chronicle.skill(self._agent, title, text, files, key=key)
+        return await self._chronicle.skill(
+            self._agent, title, text, {"files": dict(files), "check": check}, key=key
+        )
 
     async def record(self, record: str) -> MemoryRecord:
-        return await self._chronicle.record(record)
+        return await self._chronicle.loaded(self._agent, record, self._number)
 
     def team(self) -> Sequence[Teammate]:
         return self._core.teammates()

@@ -220,10 +220,17 @@ class LocalContext:
         return self._remember({"kind": "note", "key": key, "title": title, "text": text})
 
     async def share_skill(
-        self, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, title: str, text: str, files: Mapping[str, str], *, key: str, check: str = ""
     ) -> str:
         return self._remember(
-            {"kind": "skill", "key": key, "title": title, "text": text, "files": dict(files)}
+            {
+                "kind": "skill",
+                "key": key,
+                "title": title,
+                "text": text,
+                "files": dict(files),
+                "check": check,
+            }
         )
 
     async def record(self, record: str) -> MemoryRecord:
@@ -319,7 +326,7 @@ class LocalContext:
                 run="local",
                 agent=self.agent,
                 created_at=self._clock.now(),
-                data={"files": entry["files"]} if kind == "skill" else {},
+                data={name: entry[name] for name in ("files", "check") if name in entry},
             )
         elif kind == "fired":
             self._fired[entry["rule"], entry["subject"]] = Mark(
