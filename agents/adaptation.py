@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from harness.attempt import NOT_CHARGED, UNFINISHED, Attempt, Direction, better
+from harness.memory.base import MemoryRecord, RecordKind
 from harness.search.graph import AttemptGraph
 
 WINDOW = 300
@@ -24,6 +25,8 @@ FLOOR = 0.02
 """Merit below which no choice is put, so that each can come back."""
 GROW, SHRINK = 2.4, 0.8
 """2.4 * 0.8**4 is 1.0: four failures undo one success."""
+LESSON_TRIALS = 12.0
+"""Trials that a lesson of earlier runs is worth at most: soon outweighed by the run's own."""
 STEPS = (1e-9, 4.0)
 """Bounds of step sizes, relative to the spread of what is changed."""
 
@@ -45,6 +48,43 @@ class Rate:
         self.wins = self.wins * FADE + win
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What earlier runs found out about a key.
+
+    `merit` is the mean size of a win over all tries, in [0, 1], `step` the one that paid.
+    """
+
+    key: Key
+    tries: int
+    merit: float
+    step: float | None
+
+
+def lessons_of(records: Iterable[MemoryRecord]) -> tuple[Lesson, ...]:
+    """The lessons in the insights among `records`; what is not one is left out."""
+    found: dict[Key, Lesson] = {}
+    for record in records:
+        if record.kind is not RecordKind.INSIGHT:
+            continue
+        for data in cast("Sequence[Mapping[str, Any]]", record.data.get("lessons") or ()):
+            lesson = _lesson(data)
+            if lesson is not None:
+                found.setdefault(lesson.key, lesson)
+    return tuple(found.values())
+
+
+def _lesson(data: Mapping[str, Any]) -> Lesson | None:
+    try:  # written by whoever wrote the memory
+        step = data.get("step")
+        tries, merit = int(data["tries"]), float(data["merit"])
+        key = tuple(each if isinstance(each, int) else str(each) for each in data["key"])
+        size = min(STEPS[1], max(STEPS[0], abs(float(step)))) if step else None
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return Lesson(key, tries, merit, size) if key and 0 <= merit <= 1 and tries > 0 else None
+
+
 class Experience:
     """Success rates and step sizes by key: an edit's name, then ever finer places."""
 
@@ -54,16 +94,27 @@ class Experience:
         self._steps: dict[Key, float] = {}
 
     @classmethod
-    def of(cls, graph: AttemptGraph) -> "Experience":
-        """What the newest attempts of the graph teach; the same for the same graph."""
+    def of(cls, graph: AttemptGraph, lessons: Sequence[Lesson] = ()) -> "Experience":
+        """What earlier runs and the newest attempts of the graph teach; the same for the same."""
         recent = list(graph.attempts.values())[-WINDOW:]
         outcomes = [(a, gain_of(graph, a)) for a in recent if _teaches(a)]
         gains = [gain for _, gain in outcomes if gain > 0]
         experience = cls(max(gains, default=1.0))
+        for lesson in lessons:
+            experience._begin_with(lesson)
         for attempt, gain in outcomes:
             win = experience.win(gain)
             experience._learn(attempt.detail, win, finished=attempt.status not in UNFINISHED)
         return experience
+
+    def _begin_with(self, lesson: Lesson) -> None:
+        # Of kinds only: which places are worth changing is another matter in each run. No trial
+        # is counted, so nothing loses the merit of the untried.
+        if len(lesson.key) == 1:
+            weight = min(float(lesson.tries), LESSON_TRIALS)
+            self._rates[lesson.key] = Rate(0, weight, weight * lesson.merit)
+        if lesson.step is not None:
+            self._steps[lesson.key] = lesson.step
 
     def _learn(self, detail: Mapping[str, object], win: float, *, finished: bool) -> None:
         keys = keys_of(detail)

@@ -11,7 +11,7 @@ from harness.agents.config import AgentConfig, ModelConfig
 from harness.agents.heartbeats.base import Intervention
 from harness.attempt import Attempt, Direction, Verdict
 from harness.ids import AgentId, AttemptId
-from harness.memory.base import MemoryRecord, Recalled
+from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.sandbox.base import ExecResult, Sandbox
 from harness.search.base import Directive
 from harness.search.graph import AttemptGraph
@@ -240,8 +240,15 @@ class AgentContext(Protocol):
         """Unified diff between two attempts' trees."""
         ...
 
-    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
-        """Ask the memory; logged."""
+    async def recall(
+        self,
+        text: str,
+        *,
+        purpose: str = "search",
+        limit: int = 5,
+        kinds: Sequence[RecordKind] = (),
+    ) -> list[Recalled]:
+        """Ask the memory; logged. `kinds`: only records of these; all by default."""
         ...
 
     async def note(self, title: str, text: str, *, key: str) -> str:
@@ -249,10 +256,11 @@ class AgentContext(Protocol):
         ...
 
     async def share_skill(
-        self, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, title: str, text: str, files: Mapping[str, str], *, key: str, check: str = ""
     ) -> str:
         """Write reusable files with their description to the memory; returns the record's id.
 
+        `check` is a shell command that exits 0 in a folder with the files when they work.
         Repeated with the same `key`: no effect.
         """
         ...

@@ -1,16 +1,17 @@
 """An agent without a model: mutation, tuning and recombination of the literals in the code.
 
 It is a baseline, and the way to try, test and measure a whole run without a key. It doesn't read
-the task, can't write an algorithm, and knows nothing but which of its changes paid: it perturbs
-numbers and tables of numbers in the base attempt's files, goes on along changes that helped, goes
-back part of the way on those that failed, and combines attempts. On tasks whose solution is a table
-of numbers that is a reasonable evolution strategy; anywhere else expect little.
+the task, can't write an algorithm, and knows nothing but which changes paid, in this run and in
+earlier ones that the memory tells of: it perturbs numbers and tables of numbers in the base
+attempt's files, goes on along changes that helped, goes back part of the way on those that failed,
+and combines attempts. On tasks whose solution is a table of numbers that is a reasonable evolution
+strategy; anywhere else expect little.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from harness.agents.adaptation import gain_of, scored_ancestor
+from harness.agents.adaptation import Lesson, gain_of, lessons_of, scored_ancestor
 from harness.agents.base import AgentConfig, AgentContext, Assignment
 from harness.agents.edits import Program
 from harness.agents.mutation import parse, remember
@@ -18,10 +19,13 @@ from harness.agents.tactics import Donor, Situation, propose
 from harness.attempt import Attempt, Status
 from harness.errors import HarnessError, SubmissionRefusedError
 from harness.ids import AttemptId
+from harness.memory.base import RecordKind
 
 FRUITLESS = 25
 """Directives in a row without an evaluation before the agent gives up."""
 CACHED_PROGRAMS = 48
+LESSONS = 20
+LESSONS_QUERY = "changes of the kind: attempts in runs that improved, steps that paid, median gain"
 
 
 class OfflineAgent:
@@ -30,6 +34,7 @@ class OfflineAgent:
     def __init__(self, config: AgentConfig) -> None:
         self._programs: OrderedDict[AttemptId, Program] = OrderedDict()
         self._fruitless = 0
+        self._lessons: tuple[Lesson, ...] = ()
 
     async def run(self, context: AgentContext) -> None:
         """Work until the run is over.
@@ -37,6 +42,7 @@ class OfflineAgent:
         Raises:
             HarnessError: There is nothing to change, or for long nothing new to try.
         """
+        self._lessons = await _lessons(context)
         assignment = context.current or await context.assignment()
         while assignment is not None:
             await self._carry_out(context, assignment)
@@ -91,6 +97,7 @@ class OfflineAgent:
             parent=await self._ancestor(context, base),
             donors=donors,
             rng=context.rng(),
+            lessons=self._lessons,
         )
 
     async def _donor(self, context: AgentContext, reference: Attempt) -> Donor:
@@ -118,6 +125,17 @@ class OfflineAgent:
         if len(self._programs) > CACHED_PROGRAMS:
             self._programs.popitem(last=False)
         return program
+
+
+async def _lessons(context: AgentContext) -> tuple[Lesson, ...]:
+    """What earlier runs of the task found out about kinds of change, places and steps."""
+    found = await context.recall(
+        LESSONS_QUERY, purpose="lessons", limit=LESSONS, kinds=(RecordKind.INSIGHT,)
+    )
+    lessons = lessons_of(each.record for each in found)
+    if lessons:
+        context.log({"lessons": len(lessons), "insights": [each.record.id for each in found]})
+    return lessons
 
 
 def _models(files: Mapping[str, bytes]) -> Program:

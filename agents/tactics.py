@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from harness.agents.adaptation import Experience, digests, gain_of
+from harness.agents.adaptation import Experience, Lesson, digests, gain_of
 from harness.agents.edits import Change, Program, edit_at_random
 from harness.agents.recombination import CROSSINGS, repeat, retreat, transplant
 from harness.attempt import Attempt, Operator
@@ -48,6 +48,7 @@ class Situation:
     parent: Program | None
     donors: Sequence[Donor]
     rng: Random
+    lessons: Sequence[Lesson] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def propose(situation: Situation) -> Proposal | None:
             f"attempt {situation.base.id} has no number and no function body that the offline "
             "agent could change: name a model with --model"
         )
-    experience = Experience.of(situation.graph)
+    experience = Experience.of(situation.graph, situation.lessons)
     seen = digests(situation.graph)
     debugs = situation.operator is Operator.DEBUG and situation.parent is not None
     start = situation.parent if debugs and situation.parent is not None else program

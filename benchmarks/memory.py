@@ -73,7 +73,7 @@ def fill(folder: Path, count: int, draw: random.Random) -> None:
     """`count` records: what is measured comes after."""
     embedder = HashingEmbedder(384)
     store = open_store(folder)
-    row = store.set_embedder(embedder.identity, embedder.dimensions, calibrate(embedder))
+    row = store.set_embedder(embedder.identity, embedder.dimensions, *calibrate(embedder))
     for number in range(count):
         one = record(number, draw)
         vector = embedder.embed([f"{one.title}\n{one.text}"])[0]

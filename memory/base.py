@@ -34,7 +34,8 @@ class MemoryRecord:
     """One record with its provenance. `id` is made by the writer, so that a write can be repeated.
 
     `outcome` is what became of an attempt: `improved`, `worse`, `equal` against its parent, or the
-    attempt's status when it has no score; empty for other kinds.
+    attempt's status when it has no score; empty for other kinds. `audience` is who may recall it:
+    its own run, runs of its task, or all.
     """
 
     id: RecordId
@@ -49,6 +50,7 @@ class MemoryRecord:
     score: float | None = None
     outcome: str = ""
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    audience: Scope = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Recalled:
     score: float
 
 
-LogOp = Literal["write", "recall", "cite", "credit"]
+LogOp = Literal["write", "recall", "cite", "credit", "forget", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,10 @@ class ShownRecord:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line of the memory's log. `attempt` is the attempt that a recall served, once known."""
+    """One line of the memory's log. `attempt` is the attempt that a recall served, once known.
+
+    `detail` of a recall has its purpose, the weights in force and its candidates, shown or not.
+    """
 
     at: float
     op: LogOp
@@ -99,6 +104,7 @@ class LogEntry:
     query: str
     records: tuple[ShownRecord, ...]
     attempt: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class MemoryConfig(BaseModel):
@@ -108,14 +114,25 @@ class MemoryConfig(BaseModel):
 
     path: str | None = None
     """Folder of the memory; by default one per user, shared by all runs."""
+    url: str | None = None
+    """`http://HOST:PORT` of `harness memory serve` on one of several machines; runs sync with it
+    when they begin and end."""
     scope: Scope = "task"
-    """What a run recalls: its own records, those of the same task, or all."""
+    """What a run recalls: its own records, those for its task, or all."""
+    write: Scope = "task"
+    """Who may recall what a run writes: itself, runs of the same task, or all."""
     embedder: str = "hashing"
     """`hashing`, or `openai:MODEL` for an OpenAI-compatible endpoint."""
     dimensions: int = Field(default=384, ge=16, le=8192)
     """Length of the hashing embedder's vectors."""
     limit: int = Field(default=5, ge=0, le=100)
     """Records shown with a directive."""
+    tune: bool = True
+    """Let recall adjust its weights by what came of earlier recalls; bounded and logged."""
+    distil: bool = True
+    """Sum up a task's attempts as insights when a run ends."""
+    credit: bool = True
+    """Rank records by what came of showing them; false to find out what this is worth."""
 
 
 class Memory(Protocol):
@@ -145,6 +162,18 @@ class Memory(Protocol):
         self, run: str, agent: str, records: Sequence[RecordId], *, attempt: str | None = None
     ) -> None:
         """Log that an agent named `records` as what it built on."""
+        ...
+
+    async def consolidate(self, task: str) -> Mapping[str, int]:
+        """Turn a task's attempts into insights and retire what is said twice or contradicted."""
+        ...
+
+    async def retire(self, record: RecordId, why: str) -> None:
+        """Recall a record no longer; it stays and `restore` brings it back."""
+        ...
+
+    async def restore(self, record: RecordId) -> None:
+        """Recall a retired record again."""
         ...
 
     async def get(self, record: str) -> MemoryRecord:

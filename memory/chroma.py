@@ -130,12 +130,16 @@ class ChromaIndex:
             ValueError: Vectors are missing, or the newest one is not found.
         """
         expected, newest = lookup.fed(store, self._embedder.number, self.position)
-        held = int(self._collection.count())
+        held = self.count()
         # A crash between feeding and noting it leaves at most one batch more.
         if not expected <= held <= expected + BATCH:
             raise ValueError(f"{held} vectors instead of {expected}")
         if newest is not None and self.nearest(np.frombuffer(newest, np.float32), 1)[1] < 0.999:
             raise ValueError("a stored vector is not found")
+
+    def count(self) -> int:
+        """Vectors that it holds."""
+        return int(self._collection.count())
 
     def feed(self, rows: Sequence[tuple[int, int, bytes]]) -> None:
         """Add (position, sequence number, vector) rows; repeatable."""

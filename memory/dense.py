@@ -69,7 +69,7 @@ class VectorTable:
         self._count = end
 
     def search(self, vector: Vectors, allowed: Seqs | None, count: int) -> Hits:
-        """Nearest by cosine among `allowed` (all if None), down to the embedder's floor.
+        """Nearest by cosine among `allowed` (all if None), down to `EmbedderRow.least`.
 
         `vector` has shape [dimensions] and length 1.
         """
@@ -80,4 +80,4 @@ class VectorTable:
             seqs, matrix = seqs[mask], matrix[mask]
         # einsum: unlike BLAS it starts no threads and a row's result does not depend on the others.
         scores = np.einsum("ij,j->i", matrix, vector).astype(np.float64)
-        return best(seqs, scores, count=count, floor=self._embedder.floor)
+        return best(seqs, scores, count=count, floor=self._embedder.least)

@@ -6,7 +6,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,14 +93,25 @@ UNRELATED = (
 """Texts about different things: what an embedder answers for two of them is its noise."""
 
 
-def calibrate(embedder: Embedder) -> float:
-    """The cosine from which two texts are taken as related.
+class Calibration(NamedTuple):
+    """Cosines of an embedder: the mean of unrelated texts, and from where texts are related."""
+
+    noise: float
+    floor: float
+
+
+DEVIATIONS = 4.0
+"""Standard deviations above the mean of unrelated pairs from which texts count as related."""
+
+
+def calibrate(embedder: Embedder) -> Calibration:
+    """What this embedder's cosines mean.
 
     Embedders differ in what they answer for texts that have nothing in common (near 0 for hashed
     words, 0.7 for some neural ones). The floor is the mean cosine of the pairs of `UNRELATED` plus
-    four standard deviations (one unrelated record in 30 000 passes, if the noise is normal), and at
-    least their greatest.
+    `DEVIATIONS` standard deviations, and at least their greatest.
     """
     vectors = embedder.embed(UNRELATED)
-    noise = np.array([float(a @ b) for a, b in combinations(vectors, 2)])
-    return min(0.95, max(float(noise.mean() + 4 * noise.std()), float(noise.max())))
+    pairs = np.array([float(a @ b) for a, b in combinations(vectors, 2)])
+    mean = float(pairs.mean())
+    return Calibration(mean, min(0.95, max(mean + DEVIATIONS * float(pairs.std()), pairs.max())))

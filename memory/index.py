@@ -73,7 +73,7 @@ class DenseIndex:
         self._until_check = 0
 
     def search(self, place: Place, vector: Vectors, allowed: Seqs | None, count: int) -> Hits:
-        """Nearest records by cosine, down to the embedder's floor.
+        """Nearest records by cosine, down to `EmbedderRow.least`.
 
         Args:
             place: Where to search.
@@ -109,7 +109,7 @@ class DenseIndex:
         chroma = self._chroma
         if chroma is None or self._broken:
             return None
-        if lookup.extent(self._store, place)[1] <= self._exact_limit:
+        if not lookup.more_than(self._store, place, self._exact_limit):
             return None
         wanted = _OVERFETCH * count
         try:
@@ -124,7 +124,7 @@ class DenseIndex:
         seqs = lookup.within(self._store, place, found.tolist())
         if allowed is not None:
             seqs = np.intersect1d(seqs, allowed)
-        if len(seqs) < count and farthest >= self._embedder.floor:
+        if len(seqs) < count and farthest >= self._embedder.least:
             return None  # filters left too few, and there is more to look at
         vectors = lookup.vectors_of(self._store, self._embedder.number, seqs.tolist())
         known = np.array(list(vectors), np.int64)
@@ -133,7 +133,7 @@ class DenseIndex:
         tail = self._exact(place, vector, allowed, count, after=chroma.position)
         every, first = np.unique(np.concatenate([known, tail.seqs]), return_index=True)
         scores = np.concatenate([near.astype(np.float64), tail.scores])[first]
-        return best(every, scores, count=count, floor=self._embedder.floor)
+        return best(every, scores, count=count, floor=self._embedder.least)
 
     def wake(self) -> None:
         """A record was written: see from time to time whether enough wait to be fed."""
@@ -184,6 +184,10 @@ class DenseIndex:
                 self._chroma.feed(rows)
             left -= len(rows)
         return True
+
+    def held(self) -> int:
+        """Vectors in Chroma; 0 unless this process has it open."""
+        return 0 if self._chroma is None else self._chroma.count()
 
     def state(self) -> Mapping[str, Any]:
         """Plain JSON."""

@@ -1,6 +1,7 @@
 """What the searches ask the store."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from harness.memory.embedders import Vectors
 from harness.memory.rows import Place
 from harness.memory.store import Store
+from harness.memory.words import BUCKETS
 
 
 def vectors(
@@ -79,29 +81,50 @@ def within(store: Store, place: Place, seqs: Sequence[int]) -> NDArray[np.int64]
     return np.array(found, np.int64)
 
 
-def extent(store: Store, place: Place) -> tuple[int, int]:
-    """Newest sequence number in a place (0 if none) and how many records it has."""
+def lengths(store: Store, place: Place, *, after: int) -> list[tuple[int, int]]:
+    """(sequence number, number of words) of the records in a place, from `after` on, in order."""
+    condition, values = place.condition()
+    with store.reading() as db:
+        return db.execute(
+            f"SELECT seq, length FROM records WHERE {condition} AND seq > ? ORDER BY seq",
+            (*values, after),
+        ).fetchall()
+
+
+def more_than(store: Store, place: Place, count: int) -> bool:
+    """Whether a place has more than `count` records."""
     condition, values = place.condition()
     with store.reading() as db:
         row = db.execute(
-            f"SELECT MAX(seq), COUNT(*) FROM records WHERE {condition}", values
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM records WHERE {condition} LIMIT ?)",
+            (*values, count + 1),
         ).fetchone()
-    return int(row[0] or 0), int(row[1])
+    return int(row[0]) > count
 
 
 def with_word(
     store: Store, place: Place, token: str, *, after: int, until: int, limit: int
-) -> list[int]:
-    """Sequence numbers in (after, until] of at most `limit` records in a place with the word."""
-    match = f'words : "{token}"'
-    if place.scope != "global":
-        match += f' AND place : "{place.token}"'
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Records in (after, until] with the word, about `limit` at most, and how often they have it.
+
+    In order of sequence numbers. The counts are those of `words.BUCKETS`.
+    """
+    rows: list[tuple[int, float]] = []
     with store.reading() as db:
-        rows = db.execute(
-            "SELECT rowid FROM lexical WHERE lexical MATCH ? AND rowid > ? AND rowid <= ? LIMIT ?",
-            (match, after, until, limit),
-        ).fetchall()
-    return [row[0] for row in rows]
+        for bucket in BUCKETS:
+            found = db.execute(
+                "SELECT rowid FROM lexical WHERE lexical MATCH ? AND rowid > ? AND rowid <= ?"
+                " LIMIT ?",
+                (f'{bucket.column} : "{token}"{place.words()}', after, until, limit - len(rows)),
+            ).fetchall()
+            rows += [(row[0], bucket.mean) for row in found]
+            if len(rows) >= limit:
+                break
+    if not rows:
+        return np.zeros(0, np.int64), np.zeros(0)
+    seqs, place_of = np.unique(np.array([row[0] for row in rows], np.int64), return_inverse=True)
+    counts = np.bincount(place_of, weights=[row[1] for row in rows])
+    return seqs, counts.astype(np.float64)
 
 
 def filtered(
@@ -119,22 +142,41 @@ def filtered(
     return [row[0] for row in rows]
 
 
-def candidates(
-    store: Store, seqs: Sequence[int], embedder: int
-) -> dict[int, tuple[tuple[str, str], Vectors | None]]:
-    """For each sequence number the author (run, agent) and the vector, if there is one."""
-    found: dict[int, tuple[tuple[str, str], Vectors | None]] = {}
+class Candidate(NamedTuple):
+    """What ranking needs to know of a record."""
+
+    seq: int
+    author: tuple[str, str]
+    """Run and agent."""
+    kind: str
+    outcome: str
+    created_at: float
+    vector: Vectors | None
+    uses: int
+    wins: int
+    """How often it was shown before an attempt, and before one that improved."""
+
+
+def candidates(store: Store, seqs: Sequence[int], embedder: int, run: str) -> dict[int, Candidate]:
+    """By sequence number; without what is retired or for another run than `run` alone."""
+    found: dict[int, Candidate] = {}
     with store.reading() as db:
         for chunk in _chunks(seqs):
             rows = db.execute(
-                "SELECT r.seq, r.run, r.agent, v.vector FROM records AS r LEFT JOIN vectors AS v"
+                "SELECT r.seq, r.run, r.agent, r.kind, r.outcome, r.created_at, v.vector,"
+                " (SELECT SUM(count) FROM uses AS u WHERE u.seq = r.seq),"
+                " (SELECT count FROM uses AS u WHERE u.seq = r.seq AND u.outcome = 'improved')"
+                " FROM records AS r LEFT JOIN vectors AS v"
                 " ON v.seq = r.seq AND v.embedder = ?"
-                f" WHERE r.seq IN ({','.join('?' * len(chunk))})",
-                (embedder, *chunk),
+                " WHERE r.retired IS NULL AND (r.audience != 'run' OR r.run = ?)"
+                f" AND r.seq IN ({','.join('?' * len(chunk))})",
+                (embedder, run, *chunk),
             )
-            for seq, run, agent, blob in rows:
+            for seq, by, agent, kind, outcome, created_at, blob, uses, wins in rows:
                 vector = None if blob is None else np.frombuffer(blob, np.float32)
-                found[seq] = ((run, agent), vector)
+                found[seq] = Candidate(
+                    seq, (by, agent), kind, outcome, created_at, vector, uses or 0, wins or 0
+                )
     return found
 
 

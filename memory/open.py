@@ -10,10 +10,12 @@ from harness.memory.base import MemoryConfig
 from harness.memory.embedders import Embedder, calibrate, make_embedder
 from harness.memory.folder import DATABASE, memory_folder, refuse_network
 from harness.memory.index import DenseIndex
+from harness.memory.ranking import Weights
 from harness.memory.rows import EmbedderRow
 from harness.memory.schema import open_database, open_readonly
 from harness.memory.sqlite import SqliteMemory
 from harness.memory.store import Store
+from harness.memory.tuning import Tuner
 
 
 async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock) -> SqliteMemory:
@@ -36,14 +38,25 @@ async def open_memory(config: MemoryConfig, executor: Executor, *, clock: Clock)
         embedder = make_embedder(config)
         store = open_store(folder)
         try:
-            row = _agreed(store, embedder, folder)
+            row = agreed(store, embedder, folder)
         except BaseException:
             store.close()
             raise
         index = DenseIndex(store, row, folder / "index")
-        return SqliteMemory(
-            folder, store, embedder, row, config.scope, executor=executor, clock=clock, index=index
+        memory = SqliteMemory(
+            folder,
+            store,
+            embedder,
+            row,
+            config.scope,
+            executor=executor,
+            clock=clock,
+            index=index,
+            tuner=_tuner(store, config),
+            url=config.url,
         )
+        memory.sync()
+        return memory
 
     return await asyncio.get_running_loop().run_in_executor(executor, opened)
 
@@ -78,6 +91,7 @@ async def open_memory_readonly(
             executor=executor,
             clock=clock,
             index=index,
+            tuner=_tuner(store, config),
             readonly=True,
         )
 
@@ -112,10 +126,16 @@ def open_store(folder: Path) -> Store:
         ) from error
 
 
-def _agreed(store: Store, embedder: Embedder, folder: Path) -> EmbedderRow:
+def _tuner(store: Store, config: MemoryConfig) -> Tuner:
+    if config.credit:
+        return Tuner(store, Weights(), fixed=frozenset(), active=config.tune)
+    return Tuner(store, Weights(credit=0.0), fixed=frozenset({"credit"}), active=config.tune)
+
+
+def agreed(store: Store, embedder: Embedder, folder: Path) -> EmbedderRow:
     """The memory's embedder, which is `embedder`; a new memory takes it."""
     if store.embedder() is None:
-        return store.set_embedder(embedder.identity, embedder.dimensions, calibrate(embedder))
+        return store.set_embedder(embedder.identity, embedder.dimensions, *calibrate(embedder))
     return _known(store, embedder, folder)
 
 

@@ -32,10 +32,10 @@ def reindex(
     """
     folder = memory_folder(config)
     embedder = make_embedder(config)
-    floor = calibrate(embedder)
+    calibration = calibrate(embedder)
     store = open_store(folder)
     try:
-        row = store.set_embedder(embedder.identity, embedder.dimensions, floor)
+        row = store.set_embedder(embedder.identity, embedder.dimensions, *calibration)
         store.rebuild_words()
         total = int(store.counts()["records"])
         done = int(store.counts()["vectors"])

@@ -16,16 +16,33 @@ MAX_DATA_CHARS = 16_000
 MAX_NAME_CHARS = 200
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
-COLUMNS = "id, kind, title, text, task, run, agent, created_at, attempt, score, outcome, data"
+COLUMNS = (
+    "id, kind, title, text, task, run, agent, created_at, attempt, score, outcome, data, audience"
+)
+
+
+TRIALS = 6.0
+"""A record's own rate of improvements counts as much as the others' after so many uses."""
+FOR_ALL = "forall"
+"""The word that stands in the lexical index for records that all tasks may recall."""
 
 
 class EmbedderRow(NamedTuple):
-    """An embedder as the memory knows it; `floor` is its relevance floor (a cosine)."""
+    """An embedder as the memory knows it.
+
+    `noise` is the mean cosine of unrelated texts, `floor` the cosine from which texts are related.
+    """
 
     number: int
     identity: str
     dimensions: int
+    noise: float
     floor: float
+
+    @property
+    def least(self) -> float:
+        """The cosine down to which a record is looked at; the words decide with it."""
+        return (self.noise + self.floor) / 2
 
 
 class Place(NamedTuple):
@@ -44,7 +61,16 @@ class Place(NamedTuple):
         """SQL over `records` and its parameters."""
         if self.scope == "global":
             return "1", ()
-        return f"{self.scope} = ?", (self.name,)
+        if self.scope == "task":
+            return "(task = ? OR audience = 'global')", (self.name,)
+        return "run = ?", (self.name,)
+
+    def words(self) -> str:
+        """The condition as an expression of FTS5 that follows another one; empty for all."""
+        if self.scope == "global":
+            return ""
+        tokens = f'"{self.token}"' + (f' OR "{FOR_ALL}"' if self.scope == "task" else "")
+        return f" AND place : ({tokens})"
 
 
 def prepared(record: MemoryRecord) -> MemoryRecord:
@@ -85,12 +111,13 @@ def to_row(record: MemoryRecord) -> tuple[object, ...]:
         record.score,
         record.outcome,
         json.dumps(dict(record.data), allow_nan=False),
+        record.audience,
     )
 
 
 def from_row(row: Sequence[Any]) -> MemoryRecord:
     """The record whose `COLUMNS` are `row`."""
-    id_, kind, title, text, task, run, agent, created_at, attempt, score, outcome, data = row
+    id_, kind, title, text, task, run, agent, created_at, attempt, score, outcome, data, who = row
     return MemoryRecord(
         id=RecordId(id_),
         kind=RecordKind(kind),
@@ -104,4 +131,5 @@ def from_row(row: Sequence[Any]) -> MemoryRecord:
         score=score,
         outcome=outcome,
         data=json.loads(data),
+        audience=who,
     )

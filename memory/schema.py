@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.memory.words import index_all
 
-VERSION = 1
+VERSION = 2
 BUSY_TIMEOUT_S = 30.0
 
 _TABLES = """
@@ -19,13 +20,15 @@ CREATE TABLE records (
     id TEXT NOT NULL UNIQUE,
     kind TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     task TEXT NOT NULL, run TEXT NOT NULL, agent TEXT NOT NULL,
-    created_at REAL NOT NULL, attempt TEXT, score REAL, outcome TEXT NOT NULL, data TEXT NOT NULL
+    created_at REAL NOT NULL, attempt TEXT, score REAL, outcome TEXT NOT NULL, data TEXT NOT NULL,
+    audience TEXT NOT NULL DEFAULT 'task', length INTEGER NOT NULL DEFAULT 0, retired TEXT
 );
+CREATE INDEX records_for_all ON records (audience) WHERE audience = 'global';
 CREATE INDEX records_by_task ON records (task);
 CREATE INDEX records_by_run ON records (run);
 CREATE TABLE embedders (
     number INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE,
-    dimensions INTEGER NOT NULL, floor REAL NOT NULL
+    dimensions INTEGER NOT NULL, noise REAL NOT NULL, floor REAL NOT NULL
 );
 CREATE TABLE vectors (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,13 +36,10 @@ CREATE TABLE vectors (
     vector BLOB NOT NULL,
     UNIQUE (seq, embedder)
 );
-CREATE VIRTUAL TABLE lexical USING fts5 (
-    words, place, content='', detail=column, tokenize='porter unicode61'
-);
 CREATE TABLE log (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     at REAL NOT NULL, op TEXT NOT NULL, run TEXT NOT NULL, agent TEXT NOT NULL,
-    query TEXT NOT NULL, attempt TEXT
+    query TEXT NOT NULL, attempt TEXT, detail TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX log_by_run ON log (run, agent);
 CREATE UNIQUE INDEX one_credit ON log (run, agent, attempt) WHERE op = 'credit';
@@ -52,10 +52,38 @@ CREATE TABLE uses (
     seq INTEGER NOT NULL REFERENCES records, outcome TEXT NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (seq, outcome)
 ) WITHOUT ROWID;
+CREATE TABLE tuning (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL, weights TEXT NOT NULL, reason TEXT NOT NULL
+);
 """
-# `lexical` keeps no text: it is fed the words of a record by its writer (harness.memory.text), so
-# that text and query are cut alike. `place` holds the task and the run, hashed. Records never
-# change, so `shown` refers to them instead of repeating their text.
+# Records never change but for `retired` (why a record is no longer recalled), so `shown` refers to
+# them instead of repeating their text.
+
+_LEXICAL = """
+CREATE VIRTUAL TABLE lexical USING fts5 (
+    title, one, two, some, many, place, content='', detail=column, tokenize='porter unicode61'
+);
+"""
+# It keeps no text: it is fed the words of a record by its writer (harness.memory.text), so that
+# text and query are cut alike. `place` holds the task and the run, hashed. The column says how
+# often a record has the word, which FTS5 would only tell with the place of each word (a third more
+# space) and weighed by the whole table, so that other runs would change what a run recalls.
+# `words.BUCKETS` has the counts.
+
+_FROM_1 = """
+ALTER TABLE records ADD COLUMN length INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE records ADD COLUMN retired TEXT;
+ALTER TABLE records ADD COLUMN audience TEXT NOT NULL DEFAULT 'task';
+CREATE INDEX records_for_all ON records (audience) WHERE audience = 'global';
+ALTER TABLE embedders ADD COLUMN noise REAL NOT NULL DEFAULT 0;
+ALTER TABLE log ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+CREATE TABLE tuning (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL, weights TEXT NOT NULL, reason TEXT NOT NULL
+);
+DROP TABLE lexical;
+"""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -67,8 +95,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = _connect(str(path), uri=False)
     try:
-        if _version(connection, path) == 0:
-            _create(connection, path)
+        if _version(connection, path) < VERSION:
+            _bring_up(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -94,14 +122,19 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         connection = _connect(uri + "?immutable=1", uri=True)
     try:
         connection.execute("PRAGMA query_only=ON")
-        made = _version(connection, path) > 0
+        made = _version(connection, path)
     except BaseException:
         connection.close()
         raise
-    if not made:
-        connection.close()
+    if made == VERSION:
+        return connection
+    connection.close()
+    if made == 0:
         raise StoreError(f"{path} is not a memory")
-    return connection
+    raise StoreError(
+        f"{path} was written by an older version (format {made}, known {VERSION}); "
+        "`harness memory reindex` brings it up to date"
+    )
 
 
 def _with_wal(path: Path, wal: Path) -> sqlite3.Connection:
@@ -143,12 +176,23 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _create(connection: sqlite3.Connection, path: Path) -> None:
+def _bring_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or bring those of an older version up to this one."""
     # Several processes may start on one new folder; SQLite does not wait while the journal mode
     # changes, so the first one is let through alone.
     with path.with_name("memory.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _version(connection, path) != 0:
+        version = _version(connection, path)
+        if version >= VERSION:
             return
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
+        script = (_TABLES if version == 0 else _FROM_1) + _LEXICAL
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;{script}")
+            index_all(connection)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

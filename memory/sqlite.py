@@ -19,16 +19,22 @@ from harness.memory.base import (
     RecordKind,
     Scope,
 )
+from harness.memory.consolidate import consolidate
 from harness.memory.embedders import Embedder, Vectors
 from harness.memory.index import DenseIndex
 from harness.memory.lexical import LexicalIndex
-from harness.memory.recall import recall
+from harness.memory.ranking import Weights
+from harness.memory.recall import Found, Recaller
 from harness.memory.rows import EmbedderRow, Place, prepared
+from harness.memory.server import sync
 from harness.memory.store import Store
 from harness.memory.text import one_line
+from harness.memory.tuning import Tuner
 
 _LOG = logging.getLogger(__name__)
 _BACKFILL = 256
+LOGGED_CANDIDATES = 32
+"""Best candidates of a recall that are kept in the log, shown or not."""
 
 T = TypeVar("T")
 
@@ -52,6 +58,8 @@ class SqliteMemory:
         executor: Executor,
         clock: Clock,
         index: DenseIndex,
+        tuner: Tuner,
+        url: str | None = None,
         readonly: bool = False,
     ) -> None:
         self.folder = folder
@@ -62,8 +70,10 @@ class SqliteMemory:
         self._executor = executor
         self._clock = clock
         self._index = index
-        self._lexical = LexicalIndex(store)
+        self._recaller = Recaller(store, LexicalIndex(store), index, row)
+        self._tuner = tuner
         self._readonly = readonly
+        self._url = url
         self._behind = threading.Event()
         self._behind.set()
         self._closed = False
@@ -85,16 +95,15 @@ class SqliteMemory:
         self, run: str, agent: str, attempt: str, outcome: str, records: Sequence[RecordId]
     ) -> None:
         """Once per run, agent and attempt; the log entry's `query` is the outcome."""
-        await self._do(
-            lambda: self._store.credit(
-                at=self._clock.now(),
-                run=run,
-                agent=agent,
-                attempt=attempt,
-                outcome=outcome,
-                records=records,
+
+        def work() -> None:
+            now = self._clock.now()
+            self._store.credit(
+                at=now, run=run, agent=agent, attempt=attempt, outcome=outcome, records=records
             )
-        )
+            self._tuner.advance(now)
+
+        await self._do(work)
 
     async def cite(
         self, run: str, agent: str, records: Sequence[RecordId], *, attempt: str | None = None
@@ -105,6 +114,21 @@ class SqliteMemory:
                 at=self._clock.now(), run=run, agent=agent, attempt=attempt, records=records
             )
         )
+
+    async def consolidate(self, task: str) -> Mapping[str, int]:
+        """Turn a task's attempts into insights and retire what is said twice or contradicted."""
+        name = one_line(task, limit=200)
+        return await self._do(
+            lambda: consolidate(self._store, self._embedder, self._row, name, at=self._clock.now())
+        )
+
+    async def retire(self, record: RecordId, why: str) -> None:
+        """Recall a record no longer; it stays and `restore` brings it back."""
+        await self._do(lambda: self._store.retire(record, why, at=self._clock.now()))
+
+    async def restore(self, record: RecordId) -> None:
+        """Recall a retired record again."""
+        await self._do(lambda: self._store.restore(record, at=self._clock.now()))
 
     async def get(self, record: str) -> MemoryRecord:
         """The record with this id or unambiguous prefix.
@@ -167,26 +191,45 @@ class SqliteMemory:
         vectors = self._embed([query.text]) if query.limit > 0 else None
         if vectors is not None and not self._readonly:
             self._backfill()
-        found = recall(
-            self._store,
-            self._lexical,
-            self._index,
-            self._row,
-            query,
-            place,
-            None if vectors is None else vectors[0],
+        weights, trial = self._tuner.weights()
+        found = self._recaller.recall(
+            query, place, None if vectors is None else vectors[0], weights
         )
-        records = self._store.by_seq([seq for seq, _ in found])
         if not self._readonly:
-            self._store.log_shown(
-                "recall",
-                at=self._clock.now(),
-                run=query.run,
-                agent=query.agent,
-                query=query.text,
-                shown=[(seq, rank, score) for rank, (seq, score) in enumerate(found, 1)],
-            )
-        return [Recalled(records[seq], rank, score) for rank, (seq, score) in enumerate(found, 1)]
+            self._log(query, found, weights, trial=trial)
+        records = self._store.by_seq([each.candidate.seq for each in found.chosen])
+        return [
+            Recalled(records[each.candidate.seq], rank, each.score)
+            for rank, each in enumerate(found.chosen, 1)
+        ]
+
+    def _log(self, query: RecallQuery, found: Found, weights: Weights, *, trial: bool) -> None:
+        """Keep what was asked, what was found, and why what was shown was chosen."""
+        considered = found.candidates[:LOGGED_CANDIDATES]
+        self._store.log_shown(
+            "recall",
+            at=self._clock.now(),
+            run=query.run,
+            agent=query.agent,
+            query=query.text,
+            shown=[
+                (each.candidate.seq, rank, each.score) for rank, each in enumerate(found.chosen, 1)
+            ],
+            detail={
+                "purpose": query.purpose,
+                "weights": weights.plain(),
+                "trial": trial,
+                "found": len(found.candidates),
+                "candidates": [
+                    [
+                        each.candidate.seq,
+                        *(round(part, 4) for part in (each.lexical, each.dense, each.prior)),
+                        each.score,
+                    ]
+                    for each in considered
+                ],
+            },
+        )
 
     def _embed(self, texts: Sequence[str]) -> Vectors | None:
         try:
@@ -212,7 +255,22 @@ class SqliteMemory:
     def _stats(self) -> Mapping[str, Any]:
         return describe(self.folder, self._store) | {"index": dict(self._index.state())}
 
+    def sync(self) -> None:
+        """Exchange records with the server of `memory.url`, if there is one. Blocking.
+
+        A server that does not answer costs nothing but its news.
+        """
+        if self._url is None:
+            return
+        try:
+            found = sync(self._store, self._row, self._url, at=self._clock.now())
+        except InfrastructureError as error:
+            _LOG.warning("%s", error)
+        else:
+            _LOG.info("memory: %d records sent, %d taken", found["sent"], found["taken"])
+
     def _close(self) -> None:
+        self.sync()
         self._index.close()
         self._store.close()
 

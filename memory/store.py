@@ -1,20 +1,21 @@
 """The memory's truth: records, vectors, words, the log and the use counts, in one SQLite file."""
 
+import json
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
 from harness.errors import StoreError
 from harness.ids import RecordId
+from harness.memory import statements
 from harness.memory.base import LogEntry, LogOp, MemoryRecord, RecordKind, ShownRecord
 from harness.memory.embedders import Vectors
-from harness.memory.rows import COLUMNS, EmbedderRow, Place, from_row, to_row
-from harness.memory.text import clean, index_token, words
+from harness.memory.rows import COLUMNS, EmbedderRow, from_row
+from harness.memory.text import clean
+from harness.memory.words import index_all
 
 _QUERY_CHARS = 4_000
 
@@ -66,18 +67,21 @@ class Store:
         """The embedder that this memory's vectors come from; None in a new memory."""
         with self.reading() as db:
             row = db.execute(
-                "SELECT number, identity, dimensions, floor FROM embedders"
+                "SELECT number, identity, dimensions, noise, floor FROM embedders"
                 " WHERE identity = (SELECT value FROM meta WHERE key = 'embedder')"
             ).fetchone()
         return EmbedderRow(*row) if row else None
 
-    def set_embedder(self, identity: str, dimensions: int, floor: float) -> EmbedderRow:
+    def set_embedder(
+        self, identity: str, dimensions: int, noise: float, floor: float
+    ) -> EmbedderRow:
         """Make this the embedder of the memory; vectors of others stay until `drop_vectors`."""
         with self.writing() as db:
             db.execute(
-                "INSERT INTO embedders (identity, dimensions, floor) VALUES (?, ?, ?)"
-                " ON CONFLICT (identity) DO UPDATE SET floor = excluded.floor",
-                (identity, dimensions, floor),
+                "INSERT INTO embedders (identity, dimensions, noise, floor) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (identity) DO UPDATE"
+                " SET noise = excluded.noise, floor = excluded.floor",
+                (identity, dimensions, noise, floor),
             )
             db.execute("INSERT OR REPLACE INTO meta VALUES ('embedder', ?)", (identity,))
         row = self.embedder()
@@ -103,24 +107,25 @@ class Store:
         `record` comes from `prepared`; `vector` has shape [dimensions].
         """
         with self.writing() as db:
-            added = db.execute(
-                f"INSERT OR IGNORE INTO records ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                to_row(record),
+            return statements.insert(db, record, vector, embedder, at)
+
+    def insert_all(
+        self, records: Sequence[MemoryRecord], vectors: Vectors | None, embedder: int, at: float
+    ) -> int:
+        """As `insert`, all in one transaction; how many were new."""
+        with self.writing() as db:
+            return sum(
+                statements.insert(
+                    db, record, None if vectors is None else vectors[row], embedder, at
+                )
+                for row, record in enumerate(records)
             )
-            if added.rowcount == 0:
-                return False
-            seq = int(added.lastrowid or 0)
-            _index(db, seq, record)
-            if vector is not None:
-                _put_vector(db, seq, embedder, vector)
-            _log(db, at, "write", record.run, record.agent, "", record.attempt, [(seq, 1, 0.0)])
-        return True
 
     def put_vectors(self, seqs: Sequence[int], embedder: int, vectors: Vectors) -> None:
         """Add vectors that were missing."""
         with self.writing() as db:
             for seq, vector in zip(seqs, vectors, strict=True):
-                _put_vector(db, seq, embedder, vector)
+                statements.put_vector(db, seq, embedder, vector)
 
     def without_vector(self, embedder: int, limit: int) -> list[tuple[int, str]]:
         """(sequence number, text to embed) of records that have no vector of this embedder."""
@@ -141,9 +146,7 @@ class Store:
     def rebuild_words(self) -> None:
         """Make the lexical index again from the records."""
         with self.writing() as db:
-            db.execute("INSERT INTO lexical (lexical) VALUES ('delete-all')")
-            for row in db.execute(f"SELECT seq, {COLUMNS} FROM records ORDER BY seq"):
-                _index(db, row[0], from_row(row[1:]))
+            index_all(db)
 
     def log_shown(
         self,
@@ -155,13 +158,15 @@ class Store:
         query: str,
         shown: Iterable[tuple[int, int, float]],
         attempt: str | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """One log entry; `shown` has (sequence number, rank, score).
+        """One log entry; `shown` has (sequence number, rank, score), `detail` is plain JSON.
 
         Not durable: a run keeps its own log of what its agents were shown.
         """
         with self.writing(durable=False) as db:
-            _log(db, at, op, run, agent, clean(query, limit=_QUERY_CHARS), attempt, shown)
+            text = clean(query, limit=_QUERY_CHARS)
+            statements.log_entry(db, at, op, run, agent, text, attempt, shown, detail)
 
     def credit(
         self, *, at: float, run: str, agent: str, attempt: str, outcome: str, records: Sequence[str]
@@ -174,9 +179,9 @@ class Store:
             ).fetchone()
             if done:
                 return
-            seqs = _seqs(db, records)
+            seqs = statements.seqs(db, records)
             shown = [(seq, rank, 0.0) for rank, seq in enumerate(seqs, 1)]
-            _log(db, at, "credit", run, agent, outcome, attempt, shown)
+            statements.log_entry(db, at, "credit", run, agent, outcome, attempt, shown)
             for seq in seqs:
                 db.execute(
                     "INSERT INTO uses VALUES (?, ?, 1)"
@@ -195,10 +200,40 @@ class Store:
     ) -> None:
         """Log that an agent named these records as what it built on."""
         with self.writing() as db:
-            shown = [(seq, rank, 0.0) for rank, seq in enumerate(_seqs(db, records), 1)]
-            _log(db, at, "cite", run, agent, "", attempt, shown)
+            shown = [(seq, rank, 0.0) for rank, seq in enumerate(statements.seqs(db, records), 1)]
+            statements.log_entry(db, at, "cite", run, agent, "", attempt, shown)
+
+    def retire(self, record: str, why: str, *, at: float) -> None:
+        """Recall a record no longer; it stays, and `restore` brings it back."""
+        self._mark(record, why, "forget", why, at)
+
+    def restore(self, record: str, *, at: float) -> None:
+        """Recall a retired record again."""
+        self._mark(record, None, "restore", "", at)
+
+    def _mark(self, record: str, retired: str | None, op: LogOp, why: str, at: float) -> None:
+        with self.writing() as db:
+            done = db.execute(
+                "UPDATE records SET retired = ? WHERE id = ? AND (retired IS NULL) = ?",
+                (retired, record, retired is not None),
+            )
+            if done.rowcount:
+                row = db.execute("SELECT seq, run FROM records WHERE id = ?", (record,)).fetchone()
+                statements.log_entry(
+                    db, at, op, row[1], "", clean(why, limit=_QUERY_CHARS), None, [(row[0], 1, 0)]
+                )
 
     # -- reading
+
+    def retired(self, *, limit: int = 1_000_000) -> dict[str, str]:
+        """Why records are retired, by id; the newest first."""
+        with self.reading() as db:
+            rows: list[tuple[str, str]] = db.execute(
+                "SELECT id, retired FROM records WHERE retired IS NOT NULL"
+                " ORDER BY seq DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return dict(rows)
 
     def find(self, prefix: str) -> MemoryRecord:
         """The record whose id is or begins with `prefix`.
@@ -218,16 +253,34 @@ class Store:
         return from_row(rows[0])
 
     def records(
-        self, *, kind: RecordKind | None, task: str | None, run: str | None, limit: int
+        self,
+        *,
+        kind: RecordKind | None,
+        task: str | None,
+        run: str | None,
+        limit: int,
+        retired: bool = False,
     ) -> list[MemoryRecord]:
-        """Newest first."""
+        """Newest first; those that are recalled, or those that are `retired`."""
         terms, values = _conditions(kind=kind, task=task, run=run)
         with self.reading() as db:
             rows = db.execute(
-                f"SELECT {COLUMNS} FROM records WHERE {terms} ORDER BY seq DESC LIMIT ?",
+                f"SELECT {COLUMNS} FROM records WHERE {terms}"
+                f" AND retired IS {'NOT NULL' if retired else 'NULL'}"
+                " ORDER BY seq DESC LIMIT ?",
                 (*values, limit),
             ).fetchall()
         return [from_row(row) for row in rows]
+
+    def ids(self) -> list[str]:
+        """Ids of all records, also of those that are retired, oldest first."""
+        with self.reading() as db:
+            return [row[0] for row in db.execute("SELECT id FROM records ORDER BY seq")]
+
+    def seqs(self, records: Sequence[str]) -> list[int]:
+        """Sequence numbers of records that are there, in the order given."""
+        with self.reading() as db:
+            return statements.seqs(db, records)
 
     def by_seq(self, seqs: Sequence[int]) -> dict[int, MemoryRecord]:
         """Records by sequence number."""
@@ -244,7 +297,7 @@ class Store:
         with self.reading() as db:
             # One statement, so that entries and what they show are of one moment.
             rows = db.execute(
-                "SELECT l.number, l.at, l.op, l.run, l.agent, l.query, l.attempt,"
+                "SELECT l.number, l.at, l.op, l.run, l.agent, l.query, l.attempt, l.detail,"
                 " r.id, s.rank, s.score, r.title, r.text FROM"
                 f" (SELECT * FROM log WHERE {terms} ORDER BY number DESC LIMIT ?) AS l"
                 " LEFT JOIN shown AS s ON s.entry = l.number"
@@ -252,10 +305,12 @@ class Store:
                 (*values, limit),
             ).fetchall()
         entries: dict[int, LogEntry] = {}
-        for number, at, op, run_, agent, query, attempt_, record, rank, score, title, text in rows:
+        for number, *head, detail, record, rank, score, title, text in rows:
             entry = entries.get(number)
             if entry is None:
-                entry = LogEntry(at, op, run_, agent, query, (), attempt_)
+                at, op, run_, agent, query, attempt_ = head
+                told = json.loads(detail) if detail else {}
+                entry = LogEntry(at, op, run_, agent, query, (), attempt_, told)
             if record is not None:
                 shown = ShownRecord(RecordId(record), rank, score, f"{title}\n{text}")
                 entry = replace(entry, records=(*entry.records, shown))
@@ -288,60 +343,17 @@ class Store:
                 "records": single("SELECT COUNT(*) FROM records"),
                 "kinds": grouped("records", "kind"),
                 "tasks": grouped("records", "task"),
-                "runs": single("SELECT COUNT(DISTINCT run) FROM records"),
+                "runs": single("SELECT COUNT(DISTINCT run) FROM records WHERE run != ''"),
                 "recalls": log.get("recall", 0),
                 "log": log,
                 "uses": single("SELECT SUM(count) FROM uses"),
+                "retired": single("SELECT COUNT(*) FROM records WHERE retired IS NOT NULL"),
                 "vectors": single(
                     "SELECT COUNT(*) FROM vectors WHERE embedder = (SELECT number FROM embedders"
                     " WHERE identity = (SELECT value FROM meta WHERE key = 'embedder'))"
                 ),
                 "words": single("SELECT COUNT(*) FROM lexical"),
             }
-
-
-def _index(db: sqlite3.Connection, seq: int, record: MemoryRecord) -> None:
-    tokens = " ".join(index_token(word) for word in words(f"{record.title}\n{record.text}"))
-    place = f"{Place('task', record.task).token} {Place('run', record.run).token}"
-    db.execute("INSERT INTO lexical (rowid, words, place) VALUES (?, ?, ?)", (seq, tokens, place))
-
-
-def _put_vector(db: sqlite3.Connection, seq: int, embedder: int, vector: Vectors) -> None:
-    blob = np.ascontiguousarray(vector, np.float32).tobytes()
-    db.execute(
-        "INSERT OR IGNORE INTO vectors (seq, embedder, vector) VALUES (?, ?, ?)",
-        (seq, embedder, blob),
-    )
-
-
-def _log(
-    db: sqlite3.Connection,
-    at: float,
-    op: LogOp,
-    run: str,
-    agent: str,
-    query: str,
-    attempt: str | None,
-    shown: Iterable[tuple[int, int, float]],
-) -> None:
-    entry = db.execute(
-        "INSERT INTO log (at, op, run, agent, query, attempt) VALUES (?, ?, ?, ?, ?, ?)",
-        (at, op, run, agent, query, attempt),
-    ).lastrowid
-    db.executemany(
-        "INSERT INTO shown (entry, seq, rank, score) VALUES (?, ?, ?, ?)",
-        [(entry, seq, rank, score) for seq, rank, score in shown],
-    )
-
-
-def _seqs(db: sqlite3.Connection, records: Sequence[str]) -> list[int]:
-    """Sequence numbers of the records that are known, each once, in the order given."""
-    found: dict[int, None] = {}
-    for record in records:
-        row = db.execute("SELECT seq FROM records WHERE id = ?", (record,)).fetchone()
-        if row:
-            found[int(row[0])] = None
-    return list(found)
 
 
 def _conditions(**columns: str | None) -> tuple[str, list[str]]:

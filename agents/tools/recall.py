@@ -10,9 +10,11 @@ from harness.agents.text import clean, fence, one_line
 from harness.agents.tools.base import Arguments, Tool, ToolCall, ToolError
 from harness.memory.base import MemoryRecord
 from harness.memory.render import fenced
-from harness.sandbox.base import MIB
+from harness.sandbox.base import MIB, ExecEnd
 
 SKILLS = ".harness/skills"
+TRIED = f"{SKILLS}/shared"
+CHECK_S = 60.0
 MAX_SKILL_FILES = 20
 MAX_SKILL_BYTES = 256 * 1024
 
@@ -51,12 +53,17 @@ class MemorySkillArguments(Arguments):
     title: str = Field(default="", description="To share: what the files are for, in one line.")
     text: str = Field(default="", description="To share: how to use them, and when.")
     paths: list[str] = Field(default=[], description="To share: files of your workspace.")
+    check: str = Field(
+        default="",
+        description="To share: a shell command that exits 0 in a folder with the files if they "
+        "work; whoever loads them gets them only then.",
+    )
     load: str = Field(default="", description="To load: the skill's id, instead of all the others.")
 
 
 async def _memory_skill(call: ToolCall, arguments: MemorySkillArguments) -> str:
     if arguments.load:
-        if arguments.title or arguments.text or arguments.paths:
+        if arguments.title or arguments.text or arguments.paths or arguments.check:
             raise ToolError("give `load` alone, or `title`, `text` and `paths` to share")
         return await _load(call, arguments.load)
     if not (arguments.title.strip() and arguments.text.strip() and arguments.paths):
@@ -64,7 +71,12 @@ async def _memory_skill(call: ToolCall, arguments: MemorySkillArguments) -> str:
     title = one_line(arguments.title, limit=200) or "untitled"
     call.context.say(f"skill: {title[:80]}")
     files = await _read(call, arguments.paths)
-    record = await call.context.share_skill(title, clean(arguments.text), files, key=call.key)
+    check = arguments.check.strip()
+    if check:
+        await _checked(call, await _placed(call, TRIED, files), check)
+    record = await call.context.share_skill(
+        title, clean(arguments.text), files, key=call.key, check=check
+    )
     return f"Shared as {record[:8]}: {', '.join(files)}."
 
 
@@ -96,17 +108,38 @@ async def _load(call: ToolCall, name: str) -> str:
     files = _files(record)
     if not files:
         raise ToolError(f"record {record.id[:8]} has no files: it is a {record.kind.value}")
-    folder = f"{SKILLS}/{record.id[:8]}"
-    for path, text in files.items():
-        try:
-            await call.context.sandbox.write_file(f"{folder}/{path}", text.encode())
-        except (OSError, ValueError) as error:
-            raise ToolError(f"{path} of the skill cannot be written: {error}") from error
+    folder = await _placed(call, f"{SKILLS}/{record.id[:8]}", files)
+    check = str(record.data.get("check") or "")
+    if check:
+        await _checked(call, folder, check)
     about = fence(f"{record.title}\n{record.text}", "skill")
     return (
         f"Its files are in {folder}: {', '.join(files)}. They are not submitted: copy what you "
         f"use. What its maker says of it (data):\n{about}"
     )
+
+
+async def _placed(call: ToolCall, folder: str, files: Mapping[str, str]) -> str:
+    for path, text in files.items():
+        try:
+            await call.context.sandbox.write_file(f"{folder}/{path}", text.encode())
+        except (OSError, ValueError) as error:
+            raise ToolError(f"{path} of the skill cannot be written: {error}") from error
+    return folder
+
+
+async def _checked(call: ToolCall, folder: str, check: str) -> None:
+    """Run a skill's check beside its files, which are taken away again if it fails."""
+    sandbox = call.context.sandbox
+    result = await sandbox.exec(
+        ["sh", "-c", check], timeout_s=CHECK_S, cwd=folder, max_output_bytes=MIB
+    )
+    if result.ok:
+        return
+    await sandbox.exec(["rm", "-rf", folder], timeout_s=CHECK_S)
+    how = f"exit code {result.exit_code}" if result.end is ExecEnd.EXITED else str(result.end)
+    said = fence(clean(result.text())[-1_000:], "output")
+    raise ToolError(f"the skill's check fails here ({how}), so its files are not used:\n{said}")
 
 
 def _files(record: MemoryRecord) -> dict[str, str]:

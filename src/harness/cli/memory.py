@@ -1,47 +1,45 @@
 """`harness memory`: what is remembered, what was recalled, and what it was worth."""
 
 import asyncio
-from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
+from harness.cli.memory_app import (
+    Embedder,
+    Folder,
+    Limit,
+    app,
+    columns,
+    document,
+    entry_document,
+    flat,
+    memory_config,
+    no_memory,
+    opened_store,
+    record_document,
+)
 from harness.cli.output import (
     JsonFlag,
     RunsDir,
     format_score,
-    print_json,
     print_table,
     runs_folder,
     say,
 )
 from harness.clock import SystemClock, isoformat
 from harness.errors import UserError
-from harness.events import SCHEMA_VERSION
 from harness.memory.base import (
     LogEntry,
     MemoryConfig,
-    MemoryRecord,
     Recalled,
     RecallQuery,
     RecordKind,
 )
 
-if TYPE_CHECKING:
-    from harness.memory.store import Store
-
-app = App(name="memory", help="What is remembered, what was recalled, and what it was worth.")
-
-Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="At most so many.")]
-Folder = Annotated[
-    str | None, Parameter(name="--path", help="Folder of the memory (default: the configured one).")
-]
-Embedder = Annotated[
-    str | None, Parameter(name="--embedder", help="hashing, minilm or openai:MODEL.")
-]
+__all__ = ["app"]
 
 
 @app.command(name="list")
@@ -50,18 +48,30 @@ def list_(
     kind: RecordKind | None = None,
     task: str | None = None,
     run: str | None = None,
+    retired: Annotated[
+        bool, Parameter(negative=(), help="Those that are recalled no longer, with the reason.")
+    ] = False,
     limit: Limit = 50,
     path: Folder = None,
     json: JsonFlag = False,
 ) -> None:
     """List records, newest first."""
-    with _store(path) as (store, _):
-        found = store.records(kind=kind, task=task, run=run, limit=limit)
+    with opened_store(path) as (store, _):
+        found = store.records(kind=kind, task=task, run=run, limit=limit, retired=retired)
+        reasons = store.retired() if retired else {}
         total: int = store.counts()["records"]
     if json:
-        _document(records=[_record(record) for record in found], total=total)
+        records = [
+            record_document(each) | ({"retired": reasons[each.id]} if retired else {})
+            for each in found
+        ]
+        document(records=records, total=total)
         return
-    print_table(("id", "kind", "task", "agent", "outcome", "score", "title"), map(_columns, found))
+    if retired:
+        rows = [(each.id[:12], each.title[:60], reasons[each.id][:80]) for each in found]
+        print_table(("id", "title", "retired because"), rows)
+        return
+    print_table(("id", "kind", "task", "agent", "outcome", "score", "title"), map(columns, found))
     say(f"{len(found)} of {total} records; harness memory show ID")
 
 
@@ -103,17 +113,17 @@ def search(
         limit=limit,
         kinds=(kind,) if kind else (),
     )
-    found = _recall(_config(path, embedder, scope), query)
+    found = _recall(memory_config(path, embedder, scope), query)
     if json:
-        _document(
+        document(
             query=query.text,
             records=[
-                {**_record(each.record), "rank": each.rank, "relevance": each.score}
+                {**record_document(each.record), "rank": each.rank, "relevance": each.score}
                 for each in found
             ],
         )
         return
-    rows = [(each.rank, *_columns(each.record)) for each in found]
+    rows = [(each.rank, *columns(each.record)) for each in found]
     print_table(("rank", "id", "kind", "task", "agent", "outcome", "score", "title"), rows)
     if not found:
         say("nothing related")
@@ -128,7 +138,7 @@ def show(record: str, /, *, path: Folder = None, json: JsonFlag = False) -> None
     record
         An id, or the beginning of one.
     """
-    with _store(path) as (store, _):
+    with opened_store(path) as (store, _):
         try:
             found = store.find(record)
         except KeyError as error:
@@ -138,8 +148,9 @@ def show(record: str, /, *, path: Folder = None, json: JsonFlag = False) -> None
                 action="harness memory list",
             ) from error
         uses = store.uses(found.id)
+        retired = store.retired().get(found.id)
     if json:
-        _document(record={**_record(found), "uses": uses})
+        document(record={**record_document(found), "uses": uses, "retired": retired})
         return
     print(f"{found.kind.value} {found.id}\n")
     for name, value in (
@@ -150,6 +161,8 @@ def show(record: str, /, *, path: Folder = None, json: JsonFlag = False) -> None
         ("outcome", found.outcome),
         ("score", None if found.score is None else format_score(found.score)),
         ("written", isoformat(found.created_at)),
+        ("for", {"run": "its run", "task": "", "global": "all tasks"}[found.audience]),
+        ("retired", retired),
         ("used before", ", ".join(f"{count} {what}" for what, count in uses.items())),
     ):
         if value:
@@ -184,7 +197,7 @@ def log(
         else _run_log(run, attempt, runs_folder(runs_dir))[-limit:]
     )
     if json:
-        _document(entries=[_entry(entry) for entry in entries])
+        document(entries=[entry_document(entry) for entry in entries])
         return
     print_table(
         ("at", "op", "agent", "attempt", "records", "query"),
@@ -203,17 +216,72 @@ def log(
 
 
 @app.command
+def why(
+    attempt: str,
+    /,
+    *,
+    run: str | None = None,
+    path: Folder = None,
+    json: JsonFlag = False,
+) -> None:
+    """What was recalled for an attempt, why this, what was used of it, and what came of it.
+
+    Parameters
+    ----------
+    attempt
+        The attempt's number.
+    run
+        The run's full id; by default the newest that recalled something for such an attempt.
+    """
+    from harness.memory.story import story_of
+
+    with opened_store(path) as (store, _):
+        story = story_of(store, attempt, run)
+    if story is None:
+        raise UserError(
+            f"nothing was recalled for an attempt {attempt!r}" + (f" of {run}" if run else ""),
+            expected="an attempt that was shown records and has its verdict",
+            action="harness memory log RUN, harness attempts RUN",
+        )
+    if json:
+        document(**story.plain())
+        return
+    for line in story.lines():
+        print(line)
+
+
+@app.command
 def stats(*, path: Folder = None, json: JsonFlag = False) -> None:
-    """Counts, embedder and size."""
+    """Counts, embedder, size, and which records pay: what came of showing them."""
+    from harness.memory.outcomes import tunings, worth
     from harness.memory.sqlite import describe
 
-    with _store(path) as (store, folder):
+    with opened_store(path) as (store, folder):
         found = describe(folder, store)
+        paid = worth(store, limit=8)
+        tuned = tunings(store, limit=5)
     if json:
-        _document(**found)
+        decisions = [{**each._asdict(), "at": isoformat(each.at)} for each in tuned]
+        document(**found, worth=[each._asdict() for each in paid], tuning=decisions)
         return
     for name, value in found.items():
-        print(f"{name + ':':<17}{_flat(value)}")
+        print(f"{name + ':':<17}{flat(value)}")
+    for each in tuned:
+        print(f"tuning:          {isoformat(each.at)} {each.reason}")
+    if paid:
+        print()
+        rows = [
+            (
+                each.id[:12],
+                each.kind,
+                each.uses,
+                each.improved,
+                f"{each.worth:+.2f}",
+                each.title[:60],
+            )
+            for each in paid
+        ]
+        print_table(("id", "kind", "shown", "improved", "worth", "title"), rows)
 
 
 @app.command
@@ -221,36 +289,12 @@ def reindex(*, path: Folder = None, embedder: Embedder = None, json: JsonFlag = 
     """Embed all records with the configured embedder and make the indexes again."""
     from harness.memory.reindex import reindex as remake
 
-    config = _config(path, embedder, "global")
+    config = memory_config(path, embedder, "global")
     done = remake(config, progress=lambda count, total: say(f"{count} of {total} records"))
     if json:
-        _document(**done)
+        document(**done)
     else:
         say(f"{done['records']} records, embedder {done['embedder']}")
-
-
-def _config(path: str | None, embedder: str | None, scope: str) -> MemoryConfig:
-    from harness.run.config import load_config
-
-    flags = {"memory.path": path, "memory.embedder": embedder, "memory.scope": scope}
-    return load_config(flags).memory
-
-
-@contextmanager
-def _store(path: str | None) -> Generator[tuple["Store", Path]]:
-    """The configured memory's store and folder, for reading only; no embedder is needed."""
-    from harness.memory.folder import memory_folder
-    from harness.memory.open import open_store_readonly
-
-    folder = memory_folder(_config(path, None, "global"))
-    try:
-        store = open_store_readonly(folder)
-    except FileNotFoundError as error:
-        raise _no_memory(folder) from error
-    try:
-        yield store, folder
-    finally:
-        store.close()
 
 
 def _recall(config: MemoryConfig, query: RecallQuery) -> list[Recalled]:
@@ -268,15 +312,7 @@ def _recall(config: MemoryConfig, query: RecallQuery) -> list[Recalled]:
     try:
         return asyncio.run(run())
     except FileNotFoundError as error:
-        raise _no_memory(memory_folder(config)) from error
-
-
-def _no_memory(folder: Path) -> UserError:
-    return UserError(
-        f"there is no memory in {folder} yet",
-        expected="a memory that a run has written to",
-        action="harness launch circle_packing, or name another folder with --path",
-    )
+        raise no_memory(memory_folder(config)) from error
 
 
 def _run_log(reference: str, attempt: str | None, runs_dir: Path) -> list[LogEntry]:
@@ -290,52 +326,9 @@ def _run_log(reference: str, attempt: str | None, runs_dir: Path) -> list[LogEnt
 
 
 def _shared_log(attempt: str | None, limit: int, path: str | None) -> list[LogEntry]:
-    with _store(path) as (store, _):
+    with opened_store(path) as (store, _):
         return store.log(run=None, attempt=attempt, limit=limit)
 
 
-def _flat(value: object) -> str:
-    if isinstance(value, Mapping):
-        counts = cast("Mapping[str, int]", value)
-        return ", ".join(f"{name} {count}" for name, count in counts.items())
-    return str(value)
-
-
-def _document(**content: Any) -> None:
-    print_json({"schema_version": SCHEMA_VERSION, **content})
-
-
-def _columns(record: MemoryRecord) -> tuple[object, ...]:
-    score = format_score(record.score)
-    agent, title = record.agent, record.title[:80]
-    return record.id[:12], record.kind.value, record.task, agent, record.outcome, score, title
-
-
-def _record(record: MemoryRecord) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "kind": record.kind.value,
-        "title": record.title,
-        "text": record.text,
-        "task": record.task,
-        "run": record.run,
-        "agent": record.agent,
-        "attempt": record.attempt,
-        "score": record.score,
-        "outcome": record.outcome,
-        "created_at": isoformat(record.created_at),
-        "data": dict(record.data),
-    }
-
-
-def _entry(entry: LogEntry) -> dict[str, Any]:
-    return {
-        "at": isoformat(entry.at),
-        "op": entry.op,
-        "agent": entry.agent,
-        "query": entry.query,
-        "records": [
-            {"id": shown.id, "rank": shown.rank, "score": shown.score} for shown in entry.records
-        ],
-        "attempt": entry.attempt,
-    }
+# They put their commands into the same app.
+from harness.cli import memory_edit, memory_server  # noqa: E402, F401

@@ -5,7 +5,7 @@ told when the shared memory is gone.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from harness.run.core import Core
 from harness.run.store import MemoryEntry
 
 FEEDBACK_CHARACTERS = 600
+CITED_CHARACTERS = 8
+"""An id's first characters that name a record: what agents are shown of it in tables."""
 
 
 class Chronicle:
@@ -40,15 +42,22 @@ class Chronicle:
         limit = self._core.config.memory.limit
         if limit == 0:
             return []
-        text = directive_query(operator, base)
+        text = directive_query(operator, base, self._core.task.file.description)
         query = self._query(agent, text, purpose=operator.value, limit=limit)
         return await self._recall(query, number)
 
     async def recall(
-        self, agent: AgentId, text: str, *, purpose: str, limit: int, directive: int | None
+        self,
+        agent: AgentId,
+        text: str,
+        *,
+        purpose: str,
+        limit: int,
+        directive: int | None,
+        kinds: Sequence[RecordKind] = (),
     ) -> list[Recalled]:
         """What an agent asks for."""
-        query = self._query(agent, text, purpose=purpose, limit=limit)
+        query = replace(self._query(agent, text, purpose=purpose, limit=limit), kinds=kinds)
         return await self._recall(query, directive)
 
     async def again(self, directive: int, records: tuple[str, ...]) -> list[Recalled]:
@@ -67,10 +76,10 @@ class Chronicle:
         return await self._share(RecordKind.NOTE, agent, title, text, {}, key)
 
     async def skill(
-        self, agent: AgentId, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, agent: AgentId, title: str, text: str, data: Mapping[str, Any], *, key: str
     ) -> str:
-        """Reusable files that an agent shares."""
-        return await self._share(RecordKind.SKILL, agent, title, text, {"files": dict(files)}, key)
+        """Reusable files that an agent shares, with the command that checks them."""
+        return await self._share(RecordKind.SKILL, agent, title, text, data, key)
 
     async def _share(
         self,
@@ -91,14 +100,21 @@ class Chronicle:
             agent=agent,
             created_at=self._core.clock.now(),
             data=data,
+            audience=self._core.config.memory.write,
         )
         await self._memory.write(record)
         self._core.store.memory_log(replace(_written(record, None), once=True))
         return record.id
 
-    async def record(self, record: str) -> MemoryRecord:
-        """A record by id or an unambiguous beginning of one."""
-        return await self._memory.get(record)
+    async def loaded(self, agent: AgentId, record: str, directive: int | None) -> MemoryRecord:
+        """A record by id or the beginning of one, which the agent makes use of: a citation."""
+        found = await self._memory.get(record)
+        await self._memory.cite(self._core.folder.id, agent, [found.id])
+        shown = ShownRecord(found.id, 1, 0.0, found.text)
+        self._core.store.memory_log(MemoryEntry("cite", agent, "", (shown,), directive=directive))
+        if directive is not None:
+            self._shown[directive] = (*self._shown.get(directive, ()), found.id)
+        return found
 
     async def finished(self, attempt: Attempt) -> None:
         """Record a finished attempt and credit what was shown before it."""
@@ -113,12 +129,24 @@ class Chronicle:
                 self._core.folder.id, attempt.agent, attempt.id, record.outcome, shown
             )
             ranked = tuple(ShownRecord(each, rank, 0.0) for rank, each in enumerate(shown, start=1))
+            entries += await self._cited(attempt, shown)
             entries.append(
                 MemoryEntry(
                     "credit", attempt.agent, record.outcome, ranked, attempt.id, attempt.directive
                 )
             )
         self._core.store.memory_log(*entries)
+
+    async def _cited(self, attempt: Attempt, shown: tuple[RecordId, ...]) -> list[MemoryEntry]:
+        """Records that the attempt's title or detail names by the first characters of their ids."""
+        said = f"{attempt.title} {dict(attempt.detail)}"
+        cited = [each for each in dict.fromkeys(shown) if each[:CITED_CHARACTERS] in said]
+        if not cited:
+            return []
+        run = self._core.folder.id
+        await self._memory.cite(run, attempt.agent, cited, attempt=attempt.id)
+        ranked = tuple(ShownRecord(each, rank, 0.0) for rank, each in enumerate(cited, start=1))
+        return [MemoryEntry("cite", attempt.agent, "", ranked, attempt.id, attempt.directive)]
 
     def _shown_before(self, attempt: Attempt) -> tuple[RecordId, ...]:
         number = attempt.directive or 0
@@ -127,9 +155,10 @@ class Chronicle:
             self._shown[number] = tuple(RecordId(record) for record in records)
         return self._shown[number]
 
-    async def close(self) -> None:
-        """Let the memory go."""
-        await self._memory.close()
+    async def distil(self) -> None:
+        """Sum up what was learnt of the task, if the configuration wants it."""
+        if self._core.config.memory.distil:
+            await self._memory.consolidate(self._core.task.name)
 
     def _query(self, agent: AgentId, text: str, *, purpose: str, limit: int) -> RecallQuery:
         return RecallQuery(
@@ -170,7 +199,12 @@ class Chronicle:
             attempt=attempt.id,
             score=attempt.score,
             outcome=outcome,
-            data={"operator": attempt.operator.value, "detail": dict(attempt.detail)},
+            data={
+                "operator": attempt.operator.value,
+                "detail": dict(attempt.detail),
+                "before": parent.score if parent is not None else None,
+            },
+            audience=self._core.config.memory.write,
         )
 
     def outcome(self, attempt: Attempt, parent: Attempt | None) -> str:
@@ -188,9 +222,14 @@ class Chronicle:
         return RecordId(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._core.folder.id}:{name}").hex)
 
 
-def directive_query(operator: Operator, base: Attempt) -> str:
-    """What the memory is asked when a directive is given."""
+def directive_query(operator: Operator, base: Attempt, description: str) -> str:
+    """What the memory is asked when a directive is given.
+
+    A draft begins with the task alone, debugging with the error; all others go on from the base.
+    """
     feedback = base.verdict.feedback if base.verdict is not None else ""
+    if operator is Operator.DRAFT:
+        return description[:FEEDBACK_CHARACTERS]
     if operator is Operator.DEBUG:
         return f"{base.title}\n{feedback[:FEEDBACK_CHARACTERS]}"
     return f"{operator.value} {base.title}\n{feedback[:200]}"

@@ -22,7 +22,7 @@ from harness.agents.base import (
 from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.ids import AgentId, AttemptId
-from harness.memory.base import MemoryRecord, Recalled
+from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
@@ -202,21 +202,30 @@ class RunContext:
         graph, repository = self._core.graph, self._core.repository
         return await self._core.in_pool(repository.diff, graph[base].tree, graph[attempt].tree)
 
-    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
+    async def recall(
+        self,
+        text: str,
+        *,
+        purpose: str = "search",
+        limit: int = 5,
+        kinds: Sequence[RecordKind] = (),
+    ) -> list[Recalled]:
         return await self._chronicle.recall(
-            self._agent, text, purpose=purpose, limit=limit, directive=self._number
+            self._agent, text, purpose=purpose, limit=limit, kinds=kinds, directive=self._number
         )
 
     async def note(self, title: str, text: str, *, key: str) -> str:
         return await self._chronicle.note(self._agent, title, text, key=key)
 
     async def share_skill(
-        self, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, title: str, text: str, files: Mapping[str, str], *, key: str, check: str = ""
     ) -> str:
-        return await self._chronicle.skill(self._agent, title, text, files, key=key)
+        return await self._chronicle.skill(
+            self._agent, title, text, {"files": dict(files), "check": check}, key=key
+        )
 
     async def record(self, record: str) -> MemoryRecord:
-        return await self._chronicle.record(record)
+        return await self._chronicle.loaded(self._agent, record, self._number)
 
     def team(self) -> Sequence[Teammate]:
         return self._core.teammates()

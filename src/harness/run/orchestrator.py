@@ -112,7 +112,14 @@ class Run:
             await asyncio.gather(ticker, return_exceptions=True)
             await self._evaluations.cancel()
             self._write_state(final=True)
+        await self._distil()
         return self._outcome()
+
+    async def _distil(self) -> None:
+        try:
+            await self._chronicle.distil()
+        except Exception as error:  # supervision: the run is over and its results are safe
+            self.core.store.event(EventKind.WARNING, text=f"memory not summed up: {error}")
 
     def _ticker_ended(self, ticker: asyncio.Task[None]) -> None:
         """Without it nobody obeys commands or keeps the time: the run must not go on unnoticed."""

@@ -198,13 +198,21 @@ class LocalContext:
     async def diff(self, base: AttemptId, attempt: AttemptId) -> str:
         return self._repository.diff(self.graph[base].tree, self.graph[attempt].tree)
 
-    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
+    async def recall(
+        self,
+        text: str,
+        *,
+        purpose: str = "search",
+        limit: int = 5,
+        kinds: Sequence[RecordKind] = (),
+    ) -> list[Recalled]:
         """Notes that share a word with `text`."""
         words = set(text.lower().split())
         found = [
             record
             for record in self._notes.values()
-            if words & set(f"{record.title} {record.text}".lower().split())
+            if (not kinds or record.kind in kinds)
+            and words & set(f"{record.title} {record.text}".lower().split())
         ]
         return [Recalled(record, rank, 1 / rank) for rank, record in enumerate(found[:limit], 1)]
 
@@ -212,10 +220,17 @@ class LocalContext:
         return self._remember({"kind": "note", "key": key, "title": title, "text": text})
 
     async def share_skill(
-        self, title: str, text: str, files: Mapping[str, str], *, key: str
+        self, title: str, text: str, files: Mapping[str, str], *, key: str, check: str = ""
     ) -> str:
         return self._remember(
-            {"kind": "skill", "key": key, "title": title, "text": text, "files": dict(files)}
+            {
+                "kind": "skill",
+                "key": key,
+                "title": title,
+                "text": text,
+                "files": dict(files),
+                "check": check,
+            }
         )
 
     async def record(self, record: str) -> MemoryRecord:
@@ -311,7 +326,7 @@ class LocalContext:
                 run="local",
                 agent=self.agent,
                 created_at=self._clock.now(),
-                data={"files": entry["files"]} if kind == "skill" else {},
+                data={name: entry[name] for name in ("files", "check") if name in entry},
             )
         elif kind == "fired":
             self._fired[entry["rule"], entry["subject"]] = Mark(

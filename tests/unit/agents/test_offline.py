@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from harness.agents.adaptation import Experience
+from harness.agents.adaptation import Experience, lessons_of
 from harness.agents.base import (
     AgentConfig,
     AgentContext,
@@ -31,12 +31,13 @@ from harness.agents.registry import make_agent
 from harness.attempt import Attempt, Direction, Operator, Status, Verdict
 from harness.errors import ConfigurationError, HarnessError, SubmissionRefusedError
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId, CommitHash, TreeHash
-from harness.memory.base import Recalled
+from harness.memory.base import Recalled, RecordKind
 from harness.sandbox.base import Sandbox
 from harness.search.base import SearchContext, directive_rng
 from harness.search.config import SearchConfig
 from harness.search.graph import AttemptGraph
 from harness.search.policies import make_policy
+from harness.testing.memory import make_record
 
 Files = dict[str, bytes]
 Judge = Callable[[Mapping[str, bytes]], float | None]
@@ -66,6 +67,7 @@ class Bench:
         seed: int = 0,
         evaluations: int = 60,
     ) -> None:
+        self.remembered: list[Recalled] = []
         self.judge = judge
         self.seed = seed
         self.evaluations = evaluations
@@ -175,8 +177,15 @@ class Bench:
     async def diff(self, base: AttemptId, attempt: AttemptId) -> str:
         raise AssertionError
 
-    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
-        raise AssertionError
+    async def recall(
+        self,
+        text: str,
+        *,
+        purpose: str = "search",
+        limit: int = 5,
+        kinds: Sequence[RecordKind] = (),
+    ) -> list[Recalled]:
+        return self.remembered
 
     async def note(self, title: str, text: str, *, key: str) -> str:
         raise AssertionError
@@ -386,6 +395,25 @@ async def test_step_sizes_follow_the_outcomes() -> None:
     assert first.step(Random(0), ("scale_cell",), 0.1) == Experience.of(bench.graph).step(
         Random(0), ("scale_cell",), 0.1
     )
+
+
+async def test_lessons_of_earlier_runs_set_first_choices_and_steps() -> None:
+    key: list[str | int] = ["scale_cell", "solve.py:", 0]
+    lessons = [
+        {"key": key[:1], "tries": 40, "merit": 0.8, "step": 0.001},
+        {"key": key, "tries": 40, "merit": 0.8, "step": 0.001},
+        {"key": [], "tries": 1, "merit": 1},
+        {"key": ["x"], "tries": "many", "merit": 0},
+        "no lesson",
+    ]
+    insight = make_record("scale", "", kind=RecordKind.INSIGHT, data={"lessons": lessons})
+    note = make_record("a note", "", data={"lessons": [{"key": ["y"], "tries": 1, "merit": 1}]})
+    found = lessons_of([insight, note])
+    assert [lesson.key for lesson in found] == [("scale_cell",), tuple(key)]
+    graph = (await Bench({"solve.py": b"X = 1.0\n"}, lambda _: 0.0, evaluations=1).run()).graph
+    taught, untaught = Experience.of(graph, found), Experience.of(graph)
+    assert taught.step(Random(0), tuple(key), 0.1) < untaught.step(Random(0), tuple(key), 0.1) / 50
+    assert taught.merit(("scale_cell",), 0.1) > untaught.merit(("scale_cell",), 0.1)
 
 
 def test_agents_are_made_by_kind() -> None:

@@ -48,7 +48,14 @@ class Remembering(LocalContext):
 
     queries: list[tuple[str, str]]
 
-    async def recall(self, text: str, *, purpose: str = "search", limit: int = 5) -> list[Recalled]:
+    async def recall(
+        self,
+        text: str,
+        *,
+        purpose: str = "search",
+        limit: int = 5,
+        kinds: Sequence[RecordKind] = (),
+    ) -> list[Recalled]:
         self.queries = [*getattr(self, "queries", []), (purpose, text)]
         return [record(1, "it rose", "improved", 9.0), record(2, "it fell", "worse", 0.5),
                 record(3, "it broke", "failed"), record(4, "it stood", "equal", 1.0)]  # fmt: skip

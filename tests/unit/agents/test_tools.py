@@ -263,6 +263,35 @@ async def test_the_team_and_its_skills(tmp_path: Path, provider: SandboxProvider
     assert "What your teammates try now" in str(played.messages[1]["content"])
 
 
+async def test_a_skill_is_shared_and_loaded_only_while_its_check_passes(
+    tmp_path: Path, provider: SandboxProvider
+) -> None:
+    share = {"title": "steps", "text": "walks", "paths": ["tool.py"]}
+    script = [
+        tool_calls(
+            ("bash", {"command": "echo 'x = 1' > tool.py; touch here"}),
+            ("memory_skill", {**share, "check": "echo broken; exit 3"}),
+            ("memory_skill", {**share, "check": "test -e ../../../here && grep -q x tool.py"}),
+            ("memory_skill", {"load": "0"}),
+            ("bash", {"command": "rm here"}),
+            ("memory_skill", {"load": "0"}),
+            ("bash", {"command": "ls .harness/skills"}),
+        ),
+        DONE,
+        DONE,
+        DONE,
+    ]
+    _, broken, shared, loaded, _, refused, left = (
+        await play(tmp_path / "run", provider, script)
+    ).results
+    assert "fails here (exit code 3)" in broken
+    assert "broken" in broken
+    assert shared == "Shared as 00000000: tool.py."
+    assert "in .harness/skills/00000000: tool.py" in loaded
+    assert "fails here (exit code 1)" in refused
+    assert "00000000" not in left
+
+
 def test_schemas_are_plain_and_whole() -> None:
     schemas = tool_schemas()
     assert [schema["function"]["name"] for schema in schemas] == list(TOOLS)

@@ -137,3 +137,111 @@ def test_an_ambiguous_id_is_told(folder: Path, capsys: pytest.CaptureFixture[str
     asyncio.run(write())
     assert harness("show", "abab") == 2
     assert "several records" in capsys.readouterr().err
+
+
+def test_why_tells_what_was_considered_shown_and_cited(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = document(capsys, "why", "9")
+    assert (told["run"], told["agent"], told["outcome"]) == ("run-1", "agent-1", "improved")
+    (recall,) = told["recalls"]
+    assert (recall["purpose"], recall["query"]) == ("improve", "cooling schedule")
+    first = recall["considered"][0]
+    assert (first["id"], first["rank"], first["cited"]) == (ANNEALING.id, 1, False)
+    assert first["score"] == pytest.approx(
+        (0.65 * first["lexical"] + 0.35 * first["dense"]) * first["prior"], abs=1e-3
+    )
+    assert harness("why", "9") == 0
+    assert "recall for improve" in capsys.readouterr().out
+    assert harness("why", "10") == 2
+    assert "harness attempts" in capsys.readouterr().err
+
+
+def test_stats_say_which_records_pay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (worth,) = document(capsys, "stats")["worth"]
+    assert (worth["id"], worth["uses"], worth["improved"]) == (ANNEALING.id, 1, 1)
+
+
+def test_forgotten_is_not_recalled_and_comes_back(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document(capsys, "forget", GRID.id[:8], "--why", "it was wrong")
+    assert document(capsys, "search", "hexagonal lattice")["records"] == []
+    assert GRID.id not in {each["id"] for each in document(capsys, "list")["records"]}
+    (gone,) = document(capsys, "list", "--retired")["records"]
+    assert (gone["id"], gone["retired"]) == (GRID.id, "it was wrong")
+    assert document(capsys, "show", GRID.id)["record"]["retired"] == "it was wrong"
+    document(capsys, "restore", GRID.id)
+    assert len(document(capsys, "search", "hexagonal lattice")["records"]) == 1
+    ops = [entry["op"] for entry in document(capsys, "log")["entries"]]
+    assert ops[-2:] == ["forget", "restore"]
+
+
+def test_an_edited_record_replaces_the_old_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = document(capsys, "edit", GRID.id, "--text", "A square grid is worse still.")["record"]
+    assert (new["title"], new["data"]["replaces"]) == (GRID.title, GRID.id)
+    (found,) = document(capsys, "search", "square grid")["records"]
+    assert found["id"] == new["id"]
+    assert harness("edit", GRID.id) == 2
+
+
+def test_knowledge_is_for_a_task_or_for_all(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notes.md"
+    file.write_text("Voronoi cells bound the radii.\n\n" + "word " * 2_000, encoding="utf-8")
+    added = document(capsys, "add", str(file), "--task", "packing")
+    assert (added["new"], len(added["records"])) == (3, 3)
+    assert document(capsys, "add", str(file), "--task", "packing")["new"] == 0
+    document(capsys, "add", "--text", "Delaunay triangulation finds the holes.")
+    for task, query, count in (
+        ("packing", "Voronoi radii", 1),
+        ("sorting", "Voronoi radii", 0),
+        ("packing", "Delaunay holes", 1),
+        ("sorting", "Delaunay holes", 1),
+    ):
+        found = document(capsys, "search", query, "--task", task)["records"]
+        assert len(found) == count, (task, query)
+        assert all(each["kind"] == "knowledge" for each in found)
+
+
+def test_export_and_import_carry_everything(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document(capsys, "forget", GRID.id)
+    capsys.readouterr()
+    assert harness("export") == 0
+    lines = capsys.readouterr().out
+    file = tmp_path / "records.jsonl"
+    file.write_text(lines, encoding="utf-8")
+    other = str(tmp_path / "other")
+    assert document(capsys, "import", str(file), "--path", other)["new"] == 3
+    assert document(capsys, "import", str(file), "--path", other)["new"] == 0
+    assert harness("export", "--path", other) == 0
+    assert capsys.readouterr().out == lines
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("add",),
+        ("add", "missing.md"),
+        ("add", "x.md", "--text", "both"),
+        ("forget", "ffff"),
+        ("restore", "ffff"),
+        ("sync",),
+        ("sync", "--url", "nowhere"),
+        ("import", "broken.jsonl"),
+    ],
+)
+def test_mistakes_are_told_in_three_lines(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "broken.jsonl").write_text('{"format": 1, "id": "x"}\n', encoding="utf-8")
+    capsys.readouterr()
+    assert harness(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 3

@@ -25,7 +25,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "index"
         self.store: Store = open_store(folder)
-        self.row: EmbedderRow = self.store.set_embedder("test", DIMENSIONS, 0.2)
+        self.row: EmbedderRow = self.store.set_embedder("test", DIMENSIONS, 0.0, 0.2)
         self.random = np.random.default_rng(5)
         self.count = 0
 

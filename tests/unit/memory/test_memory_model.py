@@ -23,6 +23,7 @@ RECORDS = [
         task=("packing", "sorting")[number % 2],
         run=f"run-{number % 3}",
         outcome=("", "improved", "worse")[number % 3],
+        audience=("task", "task", "global", "run")[number % 4],
     )
     for number in range(8)
 ]
@@ -33,6 +34,8 @@ operations = st.lists(
         st.tuples(st.just("rewrite"), numbers),
         st.tuples(st.just("credit"), numbers),
         st.tuples(st.just("recall"), numbers),
+        st.tuples(st.just("retire"), numbers),
+        st.tuples(st.just("restore"), numbers),
         st.tuples(st.just("reopen"), numbers),
     ),
     max_size=14,
@@ -47,11 +50,30 @@ class Model:
         self.log: list[str] = []
         self.credited: set[str] = set()
         self.uses = 0
+        self.retired: set[RecordId] = set()
 
     def write(self, record: MemoryRecord) -> None:
         if record.id not in self.records:
             self.records[record.id] = record
             self.log.append("write")
+
+    def retire(self, record: RecordId) -> None:
+        if record in self.records and record not in self.retired:
+            self.retired.add(record)
+            self.log.append("forget")
+
+    def restore(self, record: RecordId) -> None:
+        if record in self.retired:
+            self.retired.remove(record)
+            self.log.append("restore")
+
+    def live(self) -> list[MemoryRecord]:
+        return [each for each in self.records.values() if each.id not in self.retired]
+
+    def sees(self, reader: MemoryRecord, record: MemoryRecord) -> bool:
+        if record.audience == "run":
+            return (record.run, record.task) == (reader.run, reader.task)
+        return record.task == reader.task or record.audience == "global"
 
     def credit(self, attempt: str, record: RecordId) -> None:
         if attempt not in self.credited:
@@ -72,17 +94,26 @@ async def apply(memory: Any, model: Model, op: str, record: MemoryRecord) -> Non
         await memory.credit(record.run, "agent-1", record.title, "improved", [record.id])
         model.credit(record.title, record.id)
     elif op == "recall":
-        query = make_query("annealing way", task=record.task, limit=100)
+        query = make_query("annealing way", task=record.task, run=record.run, limit=100)
         found = await memory.recall(query)
         model.log.append("recall")
-        text = [r for r in model.records.values() if r.task == record.task]
-        # Records that say the same are shown once.
-        expected = {r.title for r in text if "annealing" in r.text}
+        expected = {
+            each.title
+            for each in model.live()
+            if model.sees(record, each) and "annealing" in each.text
+        }
         assert {each.record.title for each in found} == expected
+
+    elif op == "retire":
+        await memory.retire(record.id, "a test")
+        model.retire(record.id)
+    elif op == "restore":
+        await memory.restore(record.id)
+        model.restore(record.id)
 
 
 async def check(memory: Any, model: Model) -> None:
-    newest_first = list(model.records.values())[::-1]
+    newest_first = model.live()[::-1]
     assert await memory.records() == newest_first
     assert [entry.op for entry in await memory.log()] == model.log
     for kind in RecordKind:
@@ -90,6 +121,7 @@ async def check(memory: Any, model: Model) -> None:
         assert await memory.records(kind=kind) == expected
     stats = await memory.stats()
     held = len(model.records)
+    assert stats["retired"] == len(model.retired)
     assert (stats["records"], stats["vectors"], stats["words"]) == (held, held, held)
     assert stats["uses"] == model.uses
 

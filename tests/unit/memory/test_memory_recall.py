@@ -12,13 +12,15 @@ from harness.memory.hashing import HashingEmbedder
 from harness.memory.index import DenseIndex
 from harness.memory.lexical import LexicalIndex
 from harness.memory.open import open_store
-from harness.memory.recall import recall
+from harness.memory.ranking import Weights
+from harness.memory.recall import Found, Recaller
 from harness.memory.rows import EmbedderRow, Place, prepared
 from harness.memory.store import Store
 from harness.testing.memory import make_query, make_record
 
 EMBEDDER = HashingEmbedder(384)
 EVERYWHERE = Place("global")
+WEIGHTS = Weights()
 
 TEXTS = {
     "cooling": "Annealing with geometric cooling escaped the local optimum: 2.41 to 2.5.",
@@ -67,10 +69,11 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.store: Store = open_store(folder)
         self.row: EmbedderRow = self.store.set_embedder(
-            EMBEDDER.identity, EMBEDDER.dimensions, calibrate(EMBEDDER)
+            EMBEDDER.identity, EMBEDDER.dimensions, *calibrate(EMBEDDER)
         )
         self.words = LexicalIndex(self.store)
         self.dense = DenseIndex(self.store, self.row, None)
+        self.recaller = Recaller(self.store, self.words, self.dense, self.row)
 
     def add(self, record: MemoryRecord) -> None:
         kept = prepared(record)
@@ -78,10 +81,18 @@ class Bench:
         self.store.insert(kept, vector, self.row.number, 0.0)
 
     def titles(self, query: RecallQuery, place: Place = EVERYWHERE) -> list[str]:
-        vector = EMBEDDER.embed([query.text])[0]
-        found = recall(self.store, self.words, self.dense, self.row, query, place, vector)
-        records = self.store.by_seq([seq for seq, _ in found])
-        return [records[seq].title for seq, _ in found]
+        found = self.found(query, place)
+        records = self.store.by_seq([each.candidate.seq for each in found.chosen])
+        return [records[each.candidate.seq].title for each in found.chosen]
+
+    def found(
+        self, query: RecallQuery, place: Place = EVERYWHERE, weights: Weights = WEIGHTS
+    ) -> Found:
+        return self.recaller.recall(query, place, EMBEDDER.embed([query.text])[0], weights)
+
+
+def scores(found: Found) -> list[tuple[int, float]]:
+    return [(each.candidate.seq, each.score) for each in (*found.chosen, *found.candidates)]
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +115,8 @@ def test_an_unrelated_query_finds_nothing(bench: Bench, text: str) -> None:
 
 def test_the_words_alone_find_it_when_no_embedder_answers(bench: Bench) -> None:
     query = make_query("SLSQP polishing")
-    found = recall(bench.store, bench.words, bench.dense, bench.row, query, EVERYWHERE, None)
-    assert len(found) == 1
+    found = bench.recaller.recall(query, EVERYWHERE, None, WEIGHTS)
+    assert len(found.chosen) == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -121,10 +132,10 @@ def test_recall_repeats_itself(bench: Bench, text: str, limit: int) -> None:
     titles = bench.titles(query)
     fresh = DenseIndex(bench.store, bench.row, None)
     vector = EMBEDDER.embed([text])[0]
-    again = recall(
-        bench.store, LexicalIndex(bench.store), fresh, bench.row, query, EVERYWHERE, vector
-    )
-    assert len(again) == len(titles) == len(set(titles)) <= limit
+    recaller = Recaller(bench.store, LexicalIndex(bench.store), fresh, bench.row)
+    again = recaller.recall(query, EVERYWHERE, vector, WEIGHTS)
+    assert scores(again) == scores(bench.found(query))
+    assert len(again.chosen) == len(titles) == len(set(titles)) <= limit
     assert bench.titles(query) == titles
 
 
