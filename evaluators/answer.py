@@ -25,6 +25,7 @@ class AnswerEvaluator:
     def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
         context.make_scratch()
         self._repeats = spec.repeats
+        self._watch = context.watch
         self._producer = Producer(context, spec)
         self._judge = Judge(context, spec)
 
@@ -45,7 +46,7 @@ class AnswerEvaluator:
     async def _round(self, job: EvaluationJob, seed: int) -> Verdict:
         stage = Stage("produce")
         try:
-            produced = await persist(lambda: self._producer.run(job))
+            produced = await persist(lambda: self._producer.run(job), self._watch)
         except SandboxUnavailableError as error:
             return lost(stage, error)
         if produced.status is not None:
@@ -54,7 +55,7 @@ class AnswerEvaluator:
         done = stage.ended(Status.SCORED, produced.detail)
         stage = Stage("judge")
         try:
-            judged = await persist(lambda: self._judge.score(produced.outputs, seed))
+            judged = await persist(lambda: self._judge.score(produced.outputs, seed), self._watch)
         except SandboxUnavailableError as error:
             return lost(stage, error, done)
         except EvaluatorFailedError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.sandbox.base import Limits, SandboxProvider
+from harness.sandbox.watch import ProviderWatch
 from harness.tasks.base import Task
 
 
@@ -16,7 +17,8 @@ class EvaluatorContext:
     `limits` are those of one sandbox; the task's own outrank them where candidates run. `python`
     is the virtual environment whose Python the sandboxes use, where the provider runs on the
     host's file system (None: the harness's own). `scratch` is a folder that a sandbox's uid can
-    reach by path, for copies and working folders. `labels` are put on every sandbox.
+    reach by path, for copies and working folders. `labels` are put on every sandbox. Where there is
+    a `watch`, evaluations wait for a provider that is away instead of failing.
     """
 
     task: Task
@@ -26,6 +28,7 @@ class EvaluatorContext:
     scratch: Path
     executor: Executor
     labels: Mapping[str, str]
+    watch: ProviderWatch | None = None
 
     @property
     def candidate_limits(self) -> Limits:

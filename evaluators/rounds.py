@@ -10,6 +10,7 @@ from typing import TypeVar
 from harness.attempt import StageResult, Status, Verdict
 from harness.errors import EvaluatorFailedError, SandboxUnavailableError
 from harness.evaluators.text import clean
+from harness.sandbox.watch import ProviderWatch
 
 RETRIES = 2
 """How often an evaluation is tried again after its sandbox failed."""
@@ -45,18 +46,25 @@ async def repeated(seed: int, repeats: int, score: Callable[[int], Awaitable[Ver
     return replace(whole, stages=stages, duration_s=time.perf_counter() - started)
 
 
-async def persist(attempt: Callable[[], Awaitable[T]]) -> T:
+async def persist(attempt: Callable[[], Awaitable[T]], watch: ProviderWatch | None = None) -> T:
     """What `attempt` returns, tried again when the sandbox failed.
+
+    While the provider of sandboxes is away (`watch`), this waits and counts no failure.
 
     Raises:
         SandboxUnavailableError: It failed each time.
     """
-    for number in range(RETRIES):
+    failures = 0
+    while True:
         try:
             return await attempt()
-        except SandboxUnavailableError:
-            await asyncio.sleep(RETRY_DELAY_S * 2**number)
-    return await attempt()
+        except SandboxUnavailableError as error:
+            if watch is not None and await watch.was_away(str(error)):
+                continue
+            failures += 1
+            if failures > RETRIES:
+                raise
+            await asyncio.sleep(RETRY_DELAY_S * 2 ** (failures - 1))
 
 
 def lost(stage: Stage, error: SandboxUnavailableError, *before: StageResult) -> Verdict:

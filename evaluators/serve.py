@@ -53,6 +53,7 @@ class ServeEvaluator:
     def __init__(self, context: EvaluatorContext, spec: ServeSpec) -> None:
         context.make_scratch()
         self._spec = spec
+        self._watch = context.watch
         beside = {SERVER.name: SERVER.read_bytes()}
         self._places = Places(context, spec.max_output_bytes, beside)
         self._judge = Judge(context, spec)
@@ -75,7 +76,7 @@ class ServeEvaluator:
     async def _round(self, job: EvaluationJob, seed: int) -> Verdict:
         stage, began = Stage("judge"), time.perf_counter()
         try:
-            outcome = await persist(lambda: self._converse(job, seed))
+            outcome = await persist(lambda: self._converse(job, seed), self._watch)
         except SandboxUnavailableError as error:
             return lost(stage, error)
         except EvaluatorFailedError as error:

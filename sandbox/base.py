@@ -291,6 +291,10 @@ class SandboxProvider(Protocol):
         """
         ...
 
+    async def answers(self) -> bool:
+        """Whether sandboxes can be made at all: what there is to wait for when one failed."""
+        ...
+
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """Start a sandbox. Sources of writable mounts are given to its uid.
 

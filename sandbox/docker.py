@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, Literal, cast
 
 import docker
@@ -31,6 +32,8 @@ OWNER_LABEL = "harness.owner"
 RUN_LABEL = "harness.run"
 
 _CONNECTIONS = 128
+_ANSWER_S = 5
+_REMOVALS = 8
 _SHARED_MEMORY_BYTES = 64 * MIB
 _OPEN_FILES = 8192
 # What is ours in a container: the init, the `sleep`, the guard of a command.
@@ -57,7 +60,9 @@ class DockerProvider:
         self._opening = asyncio.Lock()
         # More at once only make each other slow.
         self._starts = asyncio.Semaphore(2 * (os.cpu_count() or 1))
-        self._removals: set[asyncio.Future[None]] = set()
+        self._removals: set[asyncio.Task[None]] = set()
+        self._leftover: set[str] = set()
+        """Containers that could not be removed, or are being removed."""
 
     @property
     def owner(self) -> tuple[int, int] | None:
@@ -135,6 +140,10 @@ class DockerProvider:
                 if not task.cancelled() and task.exception() is None:
                     await self._remove(client, task.result())
                 raise
+        # The daemon answers: what it could not remove while it was away can go.
+        for left in [*self._leftover]:
+            if len(self._removals) < _REMOVALS:
+                self._begin_removal(client, left)
         writable = [mount for mount in spec.mounts if not mount.read_only]
         bound = self.transport == "bind"
         return DockerSandbox(
@@ -258,18 +267,39 @@ class DockerProvider:
 
     async def _remove(self, client: docker.DockerClient, container: Container) -> None:
         """Remove a container; one at rest in the background."""
-        removal = asyncio.ensure_future(
-            in_thread(self._executor, _remove_container, client, container.id)
-        )
-        self._removals.add(removal)
-        removal.add_done_callback(self._removed)
+        removal = self._begin_removal(client, container.id)
         if not container.at_rest():
             await asyncio.shield(removal)
 
-    def _removed(self, removal: "asyncio.Future[None]") -> None:
-        self._removals.discard(removal)
+    def _begin_removal(
+        self, client: docker.DockerClient, container_id: str
+    ) -> "asyncio.Task[None]":
+        removal = asyncio.create_task(self._take_away(client, container_id))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removed)
+        return removal
+
+    def _removed(self, removal: "asyncio.Task[None]") -> None:
         if not removal.cancelled():
-            removal.exception()  # a container that stays is reaped once this process is gone
+            removal.exception()  # a container that stays is removed later
+        self._removals.discard(removal)
+
+    async def _take_away(self, client: docker.DockerClient, container_id: str) -> None:
+        """Remove a container, now or, where the daemon does not answer, with the next start."""
+        self._leftover.add(container_id)
+        await in_thread(self._executor, _remove_container, client, container_id)
+        self._leftover.discard(container_id)
+
+    async def answers(self) -> bool:
+        """Whether the daemon does, within seconds."""
+        try:
+            client = await in_thread(
+                self._executor, partial(connect, self._address, timeout_s=_ANSWER_S)
+            )
+        except SandboxUnavailableError:
+            return False
+        await in_thread(self._executor, client.close)
+        return True
 
     async def reap(self, run: str | None = None) -> int:
         client = await self._connected()

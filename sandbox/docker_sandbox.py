@@ -171,8 +171,14 @@ class DockerSandbox:
         with far:
             command = self._command(argv, timeout_s, b"", env, cwd, MIB)
             command.channel = far
-            async with streaming(near, self._to_its_end(command)) as stream:
+            async with streaming(near, self._streamed(command, far)) as stream:
                 yield stream
+
+    async def _streamed(self, command: Command, far: socket.socket) -> ExecResult:
+        try:
+            return await self._to_its_end(command)
+        finally:
+            far.close()  # whoever reads must hear of a command that could not even be started
 
     def _command(
         self,

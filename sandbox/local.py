@@ -237,6 +237,10 @@ class LocalProvider:
             await sandbox.close()
         return "" if result.ok else f"python3 does not run: {result.text().strip()[-500:]}"
 
+    async def answers(self) -> bool:
+        """Always: there is no daemon."""
+        return True
+
     async def reap(self, run: str | None = None) -> int:
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, reap_private, run, frozenset(self._live)

@@ -26,7 +26,7 @@ from harness.run.evaluation import Evaluations
 from harness.run.folder import RunFolder, RunLock
 from harness.run.models import ModelChooser
 from harness.run.orchestrator import Run
-from harness.run.outages import open_endpoints
+from harness.run.outages import open_endpoints, watch_provider
 from harness.run.pauses import Pauses
 from harness.run.pulse import Pulse
 from harness.run.roster import Roster
@@ -76,12 +76,15 @@ async def open_run(
         if config != read_saved(folder.config):
             save_config(config, folder.config)
             store.event(EventKind.BUDGET_EXTENDED, **config.budget.model_dump(exclude_none=True))
+        watch = watch_provider(provider, capabilities.name, store, clock)
+        stack.push_async_callback(watch.close)
         endpoints = open_endpoints(store, clock)
         stack.push_async_callback(endpoints.close)
         core = rebuilt(folder, task, config, clock, store)(
             endpoints=endpoints,
             repository=repository,
             provider=provider,
+            watch=watch,
             capabilities=capabilities,
             executor=executor,
             python=python,
@@ -97,6 +100,7 @@ async def open_run(
             scratch=folder.scratch,
             executor=executor,
             labels={"harness.run": folder.id},
+            watch=watch,
         )
         pool = EvaluatorPool(make_evaluator(context), config.slots, resources)
         stack.push_async_callback(pool.close)

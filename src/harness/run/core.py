@@ -27,6 +27,7 @@ from harness.run.standings import Standings
 from harness.run.store import Store
 from harness.sandbox.base import Capabilities, SandboxProvider
 from harness.sandbox.repository import Repository
+from harness.sandbox.watch import ProviderWatch
 from harness.search.base import Directive, SearchPolicy
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
@@ -106,6 +107,7 @@ class Core:
     store: Store
     repository: Repository
     provider: SandboxProvider
+    watch: ProviderWatch
     capabilities: Capabilities
     policy: SearchPolicy
     graph: AttemptGraph

@@ -17,6 +17,7 @@ from harness.sandbox.base import ExecResult
 
 MAX_EVALUATOR_FAILURES = 5
 """So many evaluations in a row without a verdict on the candidate end the run."""
+OUTAGE_POLL_S = 1.0
 MAIN = "refs/heads/main"
 """The best attempt: what a plain `git clone` of the attempts checks out."""
 
@@ -53,8 +54,10 @@ class Evaluations:
     async def drain(self) -> None:
         """Until nothing is in flight."""
         while self._running:
-            await asyncio.wait(self._running.values())
+            await asyncio.wait(self._running.values(), timeout=OUTAGE_POLL_S)
             await asyncio.sleep(0)
+            if self._core.watch.outage is not None:
+                await self.cancel()  # nobody knows for how long; a resume evaluates them
 
     async def cancel(self) -> None:
         """Drop what is in flight; the attempts stay queued and a resume evaluates them."""

@@ -1,4 +1,4 @@
-"""What the run says of its model endpoints: outages, and what was learnt of models."""
+"""What the run says of outages, of model endpoints and of sandboxes, and of what models can do."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from harness.clock import Clock
 from harness.events import EventKind
 from harness.run import rows
 from harness.run.store import Store
+from harness.sandbox.base import SandboxProvider
+from harness.sandbox.watch import ProviderOutage, ProviderWatch
 
 LEARNED = "models"
 """Entry of the meta data with what was learnt of each model, by address and name."""
@@ -43,6 +45,23 @@ def open_endpoints(store: Store, clock: Clock) -> EndpointPool:
         known=known,
         answered=store.accounts.usage().completion_tokens > 0,
     )
+
+
+def watch_provider(
+    provider: SandboxProvider, name: str, store: Store, clock: Clock
+) -> ProviderWatch:
+    """The watch over the run's sandboxes; outages are journalled."""
+
+    def changed(outage: ProviderOutage, over: bool) -> None:
+        seconds = clock.now() - outage.since
+        text = (
+            f"{name} answers again after {seconds:.0f} s"
+            if over
+            else f"agents and evaluations wait for {name}, which does not answer: {outage.reason}"
+        )
+        store.event(EventKind.WARNING, text=text, provider=name, over=over)
+
+    return ProviderWatch(provider, listener=changed, clock=clock)
 
 
 def worked_before(store: Store, models: Sequence[ModelConfig]) -> bool:

@@ -27,7 +27,7 @@ from harness.sandbox.workspace import Workspace
 BACKOFF_S = 1.0
 """Pause before the first restart; each further one within the window takes five times as long."""
 OUTAGE_PAUSE_S = 15.0
-"""Pause of an agent whose model endpoint or sandbox provider stopped answering."""
+"""Pause of an agent whose model endpoint stopped answering, or that loses sandbox after sandbox."""
 
 CRASHED = "crashed"
 
@@ -52,7 +52,7 @@ class Supervisor:
     async def run(self, agent: AgentId) -> None:
         """Until the run is over, the agent gives up, or nothing can come of it any more."""
         core = self._core
-        crashes = _Crashes(core.config.team.crash_window_s)
+        crashes, losses = (_Crashes(core.config.team.crash_window_s) for _ in range(2))
         while not core.ending:
             before = self._submitted(agent)
             try:
@@ -64,7 +64,7 @@ class Supervisor:
             except Exception as error:  # supervision: whatever an agent raises, the run goes on
                 if self._submitted(agent) > before:
                     crashes.pauses = 0
-                if not await self._survives(agent, error, crashes):
+                if not await self._survives(agent, error, crashes, losses):
                     return
             else:
                 # With budget left a clean end is followed by a new directive, unless nothing came
@@ -73,7 +73,9 @@ class Supervisor:
                     break
         core.say(agent, "ended", "")
 
-    async def _survives(self, agent: AgentId, error: Exception, crashes: "_Crashes") -> bool:
+    async def _survives(
+        self, agent: AgentId, error: Exception, crashes: "_Crashes", losses: "_Crashes"
+    ) -> bool:
         """Deal with what an agent raised; whether it is to live again, now that it has waited."""
         core = self._core
         outage = isinstance(error, SandboxUnavailableError) or (
@@ -83,7 +85,11 @@ class Supervisor:
             # The daemon restarts, the endpoint is down: not the agent's fault, whose work is kept.
             self._report(agent, 0, error)
             core.say(agent, "paused", str(error))
-            await self._sleep(OUTAGE_PAUSE_S)
+            if isinstance(error, ModelUnavailableError):
+                await self._sleep(OUTAGE_PAUSE_S)
+            elif not await self._was_away(str(error)):
+                count = losses.add(core.clock.monotonic())
+                await self._sleep(min(OUTAGE_PAUSE_S, 2.0 ** (count - 1)))
             return True
         if isinstance(error, ModelUnavailableError):
             return self._refuse(agent, unreachable(error))
@@ -99,6 +105,17 @@ class Supervisor:
             return False
         await self._hold(agent, crashes, count)
         return True
+
+    async def _was_away(self, reason: str) -> bool:
+        """Whether sandboxes had an outage, which is over now; the end of the run is one too."""
+        away = asyncio.create_task(self._core.watch.was_away(reason))
+        ended = asyncio.create_task(self._core.ending.wait())
+        try:
+            await asyncio.wait([away, ended], return_when=asyncio.FIRST_COMPLETED)
+            return not away.done() or away.result()
+        finally:
+            away.cancel()
+            ended.cancel()
 
     def _answered(self, agent: AgentId) -> bool:
         """Whether the agent's endpoint ever worked: else its address is what is wrong."""
@@ -206,7 +223,10 @@ class Supervisor:
 
 
 class _Crashes:
-    """An agent's crashes within the window (seconds), and how often it was paused for them."""
+    """An agent's crashes within the window (seconds), and how often it was paused for them.
+
+    Sandboxes that it lost are counted apart.
+    """
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s

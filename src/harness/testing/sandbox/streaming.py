@@ -91,3 +91,13 @@ class StreamingChecks(SandboxFixtures):
                 await stream.result()
             await closing
         assert host_processes(marker) == []
+
+    async def test_a_stream_that_cannot_start_is_told(self, sandbox: Sandbox) -> None:
+        await sandbox.close()
+        with pytest.raises(SandboxUnavailableError):
+            async with (
+                asyncio.timeout(PATIENCE_S),
+                sandbox.stream(["cat"], timeout_s=PATIENCE_S) as stream,
+            ):
+                assert await stream.read() == b""
+                await stream.result()
