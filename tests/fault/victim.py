@@ -65,18 +65,19 @@ class Victim:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [HARNESS, *arguments],
-                cwd=self.folder, env=self._environment(), stdout=log, stderr=log,
+                cwd=self.folder, env=self.variables(), stdout=log, stderr=log,
             )  # fmt: skip
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a verb of `harness` to its end."""
         return subprocess.run(
             [HARNESS, *arguments],
-            cwd=self.folder, env=self._environment(), timeout=120,
+            cwd=self.folder, env=self.variables(), timeout=120,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    def _environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """The environment of its processes."""
         own = {"HARNESS_MEMORY": str(self.memory), "TMPDIR": str(self.temporary)}
         return {**os.environ, **own, **self.environment}
 

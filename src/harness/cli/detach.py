@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from harness.cli.output import print_record
 from harness.errors import UserError
-from harness.run.folder import RunFolder
+from harness.run.folder import RunFolder, live_process
 from harness.run.views import read_run
 
 LOG = "launch.log"
@@ -57,7 +57,7 @@ def start_detached(folder: RunFolder, flags: Sequence[str], *, fresh: bool, json
         raise
     if record is None:
         sys.stderr.write(_errors(log, begin))
-        if fresh and child.returncode == EXIT_USER and not read_run(folder).attempts:
+        if fresh and child.returncode == EXIT_USER and nothing_started(folder):
             shutil.rmtree(folder.path)
         return child.returncode or 1
     if json:
@@ -65,6 +65,11 @@ def start_detached(folder: RunFolder, flags: Sequence[str], *, fresh: bool, json
     else:
         _explain(folder, child.pid, log)
     return 0
+
+
+def nothing_started(folder: RunFolder) -> bool:
+    """Whether nothing is lost without the run: it has no attempt, and nobody else resumed it."""
+    return live_process(folder) is None and not read_run(folder).attempts
 
 
 def _launched(child: "subprocess.Popen[bytes]", log: Path, begin: int) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from harness.cli.detach import start_detached
+from harness.cli.detach import nothing_started, start_detached
 from harness.cli.display import Display, DisplayName, make_display
 from harness.cli.output import RunsDir, print_answer, runs_folder, say
 from harness.clock import SystemClock
@@ -132,7 +132,7 @@ def launch(
     try:
         return asyncio.run(_session(folder, loaded, settings, screen))
     except (UserError, ModelRefusedError):
-        if len(read_run(folder).attempts) == 0:
+        if nothing_started(folder):
             shutil.rmtree(folder.path)  # nothing was started, so nothing is lost
         raise
 

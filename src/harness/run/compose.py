@@ -50,8 +50,8 @@ async def open_run(
     """Everything a live run needs, released at the end in the opposite order.
 
     Raises:
-        UserError: A setting that cannot be used on this machine.
-        StoreError: Another process runs this run, or its files are damaged.
+        UserError: A setting that cannot be used on this machine, or another process runs this run.
+        StoreError: Its files are damaged.
     """
     async with AsyncExitStack() as stack:
         lock = RunLock(folder)

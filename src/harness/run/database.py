@@ -29,6 +29,8 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
+        self._ahead_s = 0.0
+        """How far the newest date of earlier sessions is ahead of the clock, which was set back."""
 
     @classmethod
     def create(cls, folder: Path, clock: Clock, meta: Mapping[str, str]) -> "Database":
@@ -63,7 +65,10 @@ class Database:
             check_version(connection, path)
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
-        return cls(connection, clock)
+        database = cls(connection, clock)
+        newest = connection.execute("SELECT MAX(at) FROM events").fetchone()[0] or 0.0
+        database._ahead_s = max(0.0, newest - clock.now())
+        return database
 
     def close(self) -> None:
         """Fold the write-ahead log into the database, so that a copy needs one file."""
@@ -75,8 +80,9 @@ class Database:
             self._connection.close()
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return self._clock.now()
+        """Seconds since the epoch, never before the last entry of an earlier session: a clock that
+        was set back in between does not change the order of verdicts."""
+        return self._clock.now() + self._ahead_s
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """A query outside any transaction."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import RunNotFoundError, StoreError
+from harness.errors import RunNotFoundError, UserError
 from harness.run.database import DATABASE
 
 
@@ -75,7 +75,7 @@ class RunLock:
         """Take the lock.
 
         Raises:
-            StoreError: Another process runs this run.
+            UserError: Another process runs this run.
         """
         file = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -83,8 +83,10 @@ class RunLock:
         except BlockingIOError as error:
             holder = os.read(file, 32).decode("ascii", "replace").strip()
             os.close(file)
-            raise StoreError(
-                f"run {self._folder.id} is being run by process {holder or 'unknown'}"
+            raise UserError(
+                f"run {self._folder.id} is being run by process {holder or 'unknown'}",
+                expected="a run that has ended or was killed",
+                action=f"look at what it does: harness status {self._folder.path}",
             ) from error
         os.ftruncate(file, 0)
         os.write(file, str(os.getpid()).encode("ascii"))

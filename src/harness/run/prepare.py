@@ -41,24 +41,33 @@ def create_folder(task: Task, config: RunConfig, clock: Clock) -> RunFolder:
     refuse_network(runs_dir, what="the folder of the runs", setting="--runs-dir")
     stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(runs_dir / f"{task.name}-{stamp}-{secrets.token_hex(2)}")
+    while folder.path.exists():  # many runs of one second
+        folder = RunFolder(runs_dir / f"{task.name}-{stamp}-{secrets.token_hex(2)}")
     draft = RunFolder(runs_dir / f"{DRAFT}{folder.id}")
-    lock = RunLock(draft)
     try:
         draft.path.mkdir(parents=True)
+    except OSError as error:
+        raise _not_made(folder, error) from error
+    lock = RunLock(draft)
+    try:
         lock.acquire()
         _fill(draft, folder.id, task, config, clock)
         draft.path.rename(folder.path)
     except (OSError, sqlite3.OperationalError) as error:
         shutil.rmtree(draft.path, ignore_errors=True)
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(
-            f"{folder.path} cannot be made: {reason}",
-            expected="a folder that can be written, with space",
-            action="name another one with --runs-dir",
-        ) from error
+        raise _not_made(folder, error) from error
     finally:
         lock.release()
     return folder
+
+
+def _not_made(folder: RunFolder, error: Exception) -> ConfigurationError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ConfigurationError(
+        f"{folder.path} cannot be made: {reason}",
+        expected="a folder that can be written, with space",
+        action="name another one with --runs-dir",
+    )
 
 
 def _fill(draft: RunFolder, run: str, task: Task, config: RunConfig, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.clock import SystemClock
-from harness.errors import RunNotFoundError, StoreError
+from harness.errors import RunNotFoundError, StoreError, UserError
 from harness.run.folder import RunFolder, RunLock, find_run, live_process
 from harness.run.reading import reading
 from harness.run.store import Store
@@ -52,7 +52,7 @@ def test_the_lock_is_held_by_one_process_and_freed_when_it_dies(tmp_path: Path) 
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     assert live_process(folder) == holder.pid
-    with pytest.raises(StoreError, match=str(holder.pid)):
+    with pytest.raises(UserError, match=str(holder.pid)):
         RunLock(folder).acquire()
     holder.kill()
     holder.communicate()
