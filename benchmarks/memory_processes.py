@@ -27,8 +27,11 @@ def main() -> None:
             f"({written / options.seconds:.0f} a second), {recalls:,} recalls, "
             f"{sum(work.missed for work in works)} own records not found at once"
         )
-        for field, value in held._asdict().items():
-            print(f"{field}: {value if not isinstance(value, list) else len(value)}")
+        print(
+            f"afterwards: {held.records:,} records, {held.vectors:,} vectors, {held.words:,} in the "
+            f"lexical index, {held.indexed:,} in Chroma; {held.writes_logged:,} writes, "
+            f"{held.recalls_logged:,} recalls and {held.uses:,} uses logged; {len(held.wrong)} wrong"
+        )
 
 
 if __name__ == "__main__":
