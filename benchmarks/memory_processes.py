@@ -28,9 +28,10 @@ def main() -> None:
             f"{sum(work.missed for work in works)} own records not found at once"
         )
         print(
-            f"afterwards: {held.records:,} records, {held.vectors:,} vectors, {held.words:,} in the "
-            f"lexical index, {held.indexed:,} in Chroma; {held.writes_logged:,} writes, "
-            f"{held.recalls_logged:,} recalls and {held.uses:,} uses logged; {len(held.wrong)} wrong"
+            f"afterwards: {held.records:,} records, {held.vectors:,} vectors, {held.words:,} in "
+            f"the lexical index, {held.indexed:,} in Chroma; logged: {held.writes_logged:,} "
+            f"writes, {held.recalls_logged:,} recalls, {held.uses:,} uses; "
+            f"{len(held.wrong)} differences"
         )
 
 
