@@ -191,7 +191,7 @@ class Store:
                 db.execute(
                     "UPDATE log SET attempt = ? WHERE op = 'recall' AND run = ? AND agent = ?"
                     " AND attempt IS NULL"
-                    " AND number IN (SELECT entry FROM shown WHERE shown.seq = ?)",
+                    " AND EXISTS (SELECT 1 FROM shown WHERE entry = log.number AND shown.seq = ?)",
                     (attempt, run, agent, seq),
                 )
 
