@@ -153,9 +153,9 @@ def main() -> None:
         " | p |\n|---|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
-        made = {"rastrigin": str(rastrigin(Path(folder)))}
+        made: dict[str, str] = {"rastrigin": str(rastrigin(Path(folder)))}
         for task in options.tasks:
-            print(row(made.get(task, task), options), flush=True)
+            print(row(made.get(str(task), str(task)), options), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,12 @@ def main() -> None:
             f"({written / options.seconds:.0f} a second), {recalls:,} recalls, "
             f"{sum(work.missed for work in works)} own records not found at once"
         )
-        for field, value in held._asdict().items():
-            print(f"{field}: {value if not isinstance(value, list) else len(value)}")
+        print(
+            f"afterwards: {held.records:,} records, {held.vectors:,} vectors, {held.words:,} in "
+            f"the lexical index, {held.indexed:,} in Chroma; logged: {held.writes_logged:,} "
+            f"writes, {held.recalls_logged:,} recalls, {held.uses:,} uses; "
+            f"{len(held.wrong)} differences"
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import argparse
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -82,7 +82,7 @@ class Bench(NamedTuple):
 
 
 @contextmanager
-def filled(records: Sequence[tuple[str, str]], embedder: Embedder) -> Iterator[Bench]:
+def filled(records: Sequence[tuple[str, str]], embedder: Embedder) -> Generator[Bench]:
     """A memory that holds these (title, text), numbered from 1."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -122,7 +122,7 @@ class MemoryConfig(BaseModel):
     write: Scope = "task"
     """Who may recall what a run writes: itself, runs of the same task, or all."""
     embedder: str = "hashing"
-    """`hashing`, or `openai:MODEL` for an OpenAI-compatible endpoint."""
+    """`hashing`, `minilm` when its file is on disk, or `openai:MODEL` for a compatible endpoint."""
     dimensions: int = Field(default=384, ge=16, le=8192)
     """Length of the hashing embedder's vectors."""
     limit: int = Field(default=5, ge=0, le=100)

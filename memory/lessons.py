@@ -213,7 +213,7 @@ def _told(kind: str, whole: Tally, found: Sequence[MemoryRecord], usual: float) 
 def _keys(detail: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
     """From coarse to fine: edit; place; column."""
     key: tuple[str | int, ...] = (str(detail.get("edit")),)
-    keys = [key] if "edit" in detail else []
+    keys: list[tuple[str | int, ...]] = [key] if "edit" in detail else []
     for name in ("place", "column"):
         value = detail.get(name)
         if keys and isinstance(value, str | int):

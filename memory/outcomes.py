@@ -69,10 +69,11 @@ def served(db: sqlite3.Connection, since: int) -> list[tuple[bool, bool]]:
 
     Each as (on the side of a trial, the attempt improved).
     """
+    # CROSS JOIN: the few new recalls first, then each one's credit, never all credits.
     rows = db.execute(
-        "SELECT r.detail, c.query FROM log AS r JOIN log AS c ON c.op = 'credit'"
-        " AND c.run = r.run AND c.agent = r.agent AND c.attempt = r.attempt"
-        " WHERE r.op = 'recall' AND r.number > ?",
+        "SELECT r.detail, c.query FROM log AS r CROSS JOIN log AS c"
+        " WHERE r.number > ? AND r.op = 'recall' AND c.op = 'credit'"
+        " AND c.run = r.run AND c.agent = r.agent AND c.attempt = r.attempt",
         (since,),
     ).fetchall()
     return [

@@ -89,7 +89,7 @@ class Recaller:
         weights = purpose.adjusted(weights)
         allowed = self._allowed(query, place)
         matches = self._words.search(place, query.text)
-        gate = weights.strictness * _gate(matches.total, words_alone=vector is None)
+        gate = weights.strictness * gate_of(matches.total, words_alone=vector is None)
         if allowed is not None:
             matches = matches.of(np.isin(matches.seqs, allowed))
         if vector is not None and not vector.any():
@@ -179,7 +179,7 @@ class Recaller:
         return np.array(lookup.filtered(self._store, place, kinds, query.outcomes), np.int64)
 
 
-def _gate(records: int, *, words_alone: bool) -> float:
+def gate_of(records: int, *, words_alone: bool = False) -> float:
     """What the best of so many records must reach."""
     if words_alone:
         return WORDS_GATE

@@ -59,7 +59,9 @@ def _label(record: MemoryRecord, task: str) -> str:
         parts.append(f"measured score {record.score:.10g}")
     if record.outcome:
         parts.append(f"outcome {_name(record.outcome)}")
-    if task and record.task != task:
+    if record.audience == "global" and not record.task:
+        parts.append("for all tasks")
+    elif task and record.task != task:
         parts.append(f"FROM ANOTHER TASK ({_name(record.task)}): may not apply")
     return ", ".join(parts)
 

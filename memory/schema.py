@@ -43,6 +43,7 @@ CREATE TABLE log (
 );
 CREATE INDEX log_by_run ON log (run, agent);
 CREATE UNIQUE INDEX one_credit ON log (run, agent, attempt) WHERE op = 'credit';
+CREATE INDEX not_served ON log (run, agent) WHERE op = 'recall' AND attempt IS NULL;
 CREATE TABLE shown (
     entry INTEGER NOT NULL REFERENCES log, rank INTEGER NOT NULL,
     seq INTEGER NOT NULL REFERENCES records, score REAL NOT NULL,
@@ -78,6 +79,7 @@ ALTER TABLE records ADD COLUMN audience TEXT NOT NULL DEFAULT 'task';
 CREATE INDEX records_for_all ON records (audience) WHERE audience = 'global';
 ALTER TABLE embedders ADD COLUMN noise REAL NOT NULL DEFAULT 0;
 ALTER TABLE log ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+CREATE INDEX not_served ON log (run, agent) WHERE op = 'recall' AND attempt IS NULL;
 CREATE TABLE tuning (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     at REAL NOT NULL, weights TEXT NOT NULL, reason TEXT NOT NULL

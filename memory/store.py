@@ -191,7 +191,7 @@ class Store:
                 db.execute(
                     "UPDATE log SET attempt = ? WHERE op = 'recall' AND run = ? AND agent = ?"
                     " AND attempt IS NULL"
-                    " AND number IN (SELECT entry FROM shown WHERE shown.seq = ?)",
+                    " AND EXISTS (SELECT 1 FROM shown WHERE entry = log.number AND shown.seq = ?)",
                     (attempt, run, agent, seq),
                 )
 
@@ -309,7 +309,7 @@ class Store:
             entry = entries.get(number)
             if entry is None:
                 at, op, run_, agent, query, attempt_ = head
-                told = json.loads(detail) if detail else {}
+                told: dict[str, Any] = json.loads(detail) if detail else {}
                 entry = LogEntry(at, op, run_, agent, query, (), attempt_, told)
             if record is not None:
                 shown = ShownRecord(RecordId(record), rank, score, f"{title}\n{text}")

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from harness.errors import UserError
 from harness.ids import RecordId
 from harness.memory.base import MemoryRecord, RecordKind
@@ -12,13 +14,15 @@ from harness.memory.embedders import Embedder
 from harness.memory.rows import EmbedderRow, prepared
 from harness.memory.store import Store
 
-FORMAT = 1
 _BATCH = 256
+
+
+_RECORD = TypeAdapter(MemoryRecord)
 
 
 def plain(record: MemoryRecord) -> dict[str, Any]:
     """Plain JSON that `record_of` reads."""
-    return {"format": FORMAT, **asdict(record), "data": dict(record.data)}
+    return {**asdict(record), "data": dict(record.data)}
 
 
 def record_of(data: Any) -> MemoryRecord:
@@ -27,18 +31,13 @@ def record_of(data: Any) -> MemoryRecord:
     Raises:
         ValueError: Not a record.
     """
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError(f"no record of format {FORMAT}")
-    fields = {name: value for name, value in data.items() if name not in ("format", "retired")}
     try:
-        record = MemoryRecord(
-            **{**fields, "id": RecordId(fields["id"]), "kind": RecordKind(fields["kind"])}
-        )
-        if record.audience not in ("run", "task", "global"):
-            raise ValueError(f"no audience {record.audience!r}")
-        return prepared(record)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"not a record: {error}") from error
+        found = _RECORD.validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place or 'it'}: {first['msg']}") from error
+    return prepared(found)
 
 
 def exported(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from harness.cli import memory_edit, memory_server
 from harness.cli.memory_app import (
     Embedder,
     Folder,
@@ -39,7 +40,8 @@ from harness.memory.base import (
     RecordKind,
 )
 
-__all__ = ["app"]
+# These two put their commands into the same app.
+__all__ = ["app", "memory_edit", "memory_server"]
 
 
 @app.command(name="list")
@@ -328,7 +330,3 @@ def _run_log(reference: str, attempt: str | None, runs_dir: Path) -> list[LogEnt
 def _shared_log(attempt: str | None, limit: int, path: str | None) -> list[LogEntry]:
     with opened_store(path) as (store, _):
         return store.log(run=None, attempt=attempt, limit=limit)
-
-
-# They put their commands into the same app.
-from harness.cli import memory_edit, memory_server  # noqa: E402, F401

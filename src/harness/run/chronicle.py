@@ -139,8 +139,7 @@ class Chronicle:
 
     async def _cited(self, attempt: Attempt, shown: tuple[RecordId, ...]) -> list[MemoryEntry]:
         """Records that the attempt's title or detail names by the first characters of their ids."""
-        said = f"{attempt.title} {dict(attempt.detail)}"
-        cited = [each for each in dict.fromkeys(shown) if each[:CITED_CHARACTERS] in said]
+        cited = cited_by(attempt, shown)
         if not cited:
             return []
         run = self._core.folder.id
@@ -220,6 +219,12 @@ class Chronicle:
 
     def _record_id(self, name: str) -> RecordId:
         return RecordId(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._core.folder.id}:{name}").hex)
+
+
+def cited_by(attempt: Attempt, shown: Sequence[RecordId]) -> list[RecordId]:
+    """Those of the shown records that the attempt's title or detail names, each once."""
+    said = f"{attempt.title} {dict(attempt.detail)}"
+    return [each for each in dict.fromkeys(shown) if each[:CITED_CHARACTERS] in said]
 
 
 def directive_query(operator: Operator, base: Attempt, description: str) -> str:

@@ -399,7 +399,7 @@ async def test_step_sizes_follow_the_outcomes() -> None:
 
 async def test_lessons_of_earlier_runs_set_first_choices_and_steps() -> None:
     key: list[str | int] = ["scale_cell", "solve.py:", 0]
-    lessons = [
+    lessons: list[Any] = [
         {"key": key[:1], "tries": 40, "merit": 0.8, "step": 0.001},
         {"key": key, "tries": 40, "merit": 0.8, "step": 0.001},
         {"key": [], "tries": 1, "merit": 1},

@@ -239,7 +239,7 @@ def test_export_and_import_carry_everything(
 def test_mistakes_are_told_in_three_lines(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    (tmp_path / "broken.jsonl").write_text('{"format": 1, "id": "x"}\n', encoding="utf-8")
+    (tmp_path / "broken.jsonl").write_text('{"id": "x"}\n', encoding="utf-8")
     capsys.readouterr()
     assert harness(*arguments) == 2
     captured = capsys.readouterr()

@@ -131,3 +131,9 @@ def test_rendering_is_bounded_and_quoted(texts: list[str], limit: int) -> None:
 def test_nothing_is_rendered_as_nothing() -> None:
     assert fenced([]) == ""
     assert ANNEALING.text in fenced([ANNEALING])
+
+
+def test_knowledge_for_all_tasks_is_not_of_another_task() -> None:
+    record = make_record("a fact", "", task="", audience="global", agent="user")
+    assert "for all tasks" in fenced([record], task="packing")
+    assert "ANOTHER TASK" not in fenced([record], task="packing")
