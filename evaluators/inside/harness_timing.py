@@ -63,8 +63,8 @@ class Kernel:
     check: Callable[[np.random.Generator, Sequence[Any], Any], str]
     floor_s: Callable[[Any], float]
     sizes: int = 3
-    rounds: int = 6
-    max_rounds: int = 24
+    rounds: int = 10
+    max_rounds: int = 30
     held: bool = False
     """Whether values are promised by their hash within the clock and sent after it."""
 
