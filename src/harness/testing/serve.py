@@ -16,7 +16,15 @@ import pytest
 from harness.attempt import Status, Verdict
 from harness.evaluators.base import Evaluator
 from harness.testing.evaluator import SECRET, OpenEvaluator
-from harness.testing.serve_tasks import ANSWERS, HONEST, HOSTILE, RAW, served, write_serve_task
+from harness.testing.serve_tasks import (
+    ANSWERS,
+    HONEST,
+    HOSTILE,
+    RAW,
+    TATTLES,
+    served,
+    write_serve_task,
+)
 
 
 class ServeContract:
@@ -141,6 +149,16 @@ class ServeContract:
         assert (verdict.status, verdict.score) == (Status.FAILED, None)
         assert told in verdict.feedback
         assert "\x1b" not in verdict.feedback
+
+    @pytest.mark.parametrize("how", TATTLES)
+    @pytest.mark.parametrize("secret", [True, False])
+    async def test_what_was_sent_may_be_kept_secret(
+        self, open_evaluator: OpenEvaluator, tmp_path: Path, how: str, secret: bool
+    ) -> None:
+        source = TATTLES[how]
+        task: dict[str, Any] = {"produce": ["python", "kernel.py"]} if RAW in source else {}
+        verdict = await self.verdict(open_evaluator, tmp_path, source, secret_calls=secret, **task)
+        assert ("saw 21" in repr(verdict)) != secret, verdict
 
     async def test_a_judge_may_deal_with_errors(
         self, open_evaluator: OpenEvaluator, tmp_path: Path

@@ -173,6 +173,17 @@ HOSTILE: tuple[Hostile, ...] = (
 )
 
 
+TATTLES = {
+    "raises": "def double(x): raise ValueError(f'saw {x}')\n",
+    "exits": "import sys\ndef double(x): sys.exit(f'saw {x}')\n",
+    "prints": "def double(x):\n    print('saw', x)\n    return 2 * x\n",
+    "breaks the protocol": f"{RAW}\nstart(); a = read(); i = a['id'].encode()\n"
+    "saw = b'\"saw %d\":1' % a['args'][0]\n"
+    "send(frame(b'{\"id\":\"' + i + b'\",' + saw + b',' + saw + b'}')); time.sleep(60)\n",
+}
+"""Candidates that tell what they were called with."""
+
+
 def write_serve_task(
     folder: Path, *, judge: str = JUDGE, baseline: str | None = None, **evaluator: Any
 ) -> Task:
