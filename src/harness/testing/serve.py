@@ -115,6 +115,17 @@ class ServeContract:
                     assert verdict.charged
             assert (await evaluator.evaluate(served(RAW + ANSWERS))).score == 42.0
 
+    async def test_a_candidate_that_closes_its_channel(
+        self, open_evaluator: OpenEvaluator, tmp_path: Path
+    ) -> None:
+        source = f"{RAW}\nstart(); read(); os.close(0); os.close(1); time.sleep(60)\n"
+        verdict = await self.verdict(
+            open_evaluator, tmp_path, source, produce=["python", "kernel.py"], call_timeout_s=1
+        )
+        # Not every provider sees it before the process ends.
+        assert verdict.status in (Status.INVALID, Status.TIMEOUT)
+        assert verdict.charged
+
     async def test_prints_do_not_break_the_channel(
         self, open_evaluator: OpenEvaluator, tmp_path: Path
     ) -> None:
