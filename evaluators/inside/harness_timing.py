@@ -255,7 +255,7 @@ def _alarm(kernel: Kernel, times: Times) -> str:
     floor = kernel.floor_s(times.size)
     if times.slow <= max(floor, times.resolution):
         raise BaselineError(
-            f"the baseline takes {times.slow:.3g} s at size {times.size}, and the way there and back "
+            f"the baseline takes {times.slow:.3g} s at size {times.size}, and sending alone "
             f"varies by {times.resolution:.3g} s: too little to measure, or too busy a machine"
         )
     if times.fast >= floor:
