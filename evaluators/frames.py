@@ -17,6 +17,7 @@ MAX_DEPTH = 16
 MAX_ELEMENTS = 200_000
 MAX_DIMENSIONS = 16
 MAX_INTEGER = 2**63
+PIECE = 1 << 18
 BYTES, ARRAY = "__bytes__", "__array__"
 
 
@@ -70,7 +71,7 @@ class FrameReader:
 
     async def _take(self, size: int) -> bytes | None:
         while len(self._buffer) < size:
-            piece = await self._stream.read()
+            piece = await self._stream.read(PIECE)
             if not piece:
                 return None
             self._buffer += piece

@@ -81,6 +81,8 @@ class ServeEvaluator:
             return lost(stage, error)
         except EvaluatorFailedError as error:
             return evaluator_failed(stage, error)
+        if self._spec.secret_calls:
+            outcome = _hushed(outcome)
         spent_s = time.perf_counter() - began
         if (stopped := outcome.stopped) is not None:
             serve = StageResult("serve", stopped.status, outcome.used_s, outcome.printed)
@@ -206,6 +208,14 @@ def _stopped(answer: Json, candidate: Peer | None, printed: str) -> Ended | None
         raise EvaluatorFailedError(f"the baseline: {why}")
     ended = None if candidate is None else candidate.ended
     return ended or Ended(Status.FAILED, why, printed)
+
+
+def _hushed(outcome: _Outcome) -> _Outcome:
+    """Without a word of the candidate's, who has seen what was sent."""
+    stopped = outcome.stopped
+    if stopped is not None:
+        stopped = Ended(stopped.status, "what the candidate said is not told")
+    return replace(outcome, stopped=stopped, printed="")
 
 
 def _files(task: Task, baseline: str) -> FilesSubmission:

@@ -60,6 +60,8 @@ class ServeSpec(EvaluatorBase):
     """`serve`: the candidate's command answers the calls of the judge."""
     call_timeout_s: float | None = Field(default=None, gt=0)
     """Wall-clock limit of one call in seconds; None: what is left of `timeout_s`."""
+    secret_calls: bool = False
+    """What the judge sends must stay secret: nothing that a candidate prints or raises is told."""
     baseline: str | None = None
     """Folder below `evaluator/`: laid over the seed, a program that is called in the same way."""
 

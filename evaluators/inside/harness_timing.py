@@ -38,6 +38,8 @@ NULL_CALLS = 5
 """Calls of `null` for each size."""
 SOLO_CALLS = 3
 """Calls of the baseline for each size before the candidate is started."""
+CALLS = 3
+"""Calls of each program in its turn: changing over can take longer than a call."""
 EXTRA_ROUNDS = 2
 """Rounds beyond `Kernel.rounds` that are drawn."""
 SETTLED = 0.05
@@ -63,8 +65,8 @@ class Kernel:
     check: Callable[[np.random.Generator, Sequence[Any], Any], str]
     floor_s: Callable[[Any], float]
     sizes: int = 3
-    rounds: int = 6
-    max_rounds: int = 24
+    rounds: int = 4
+    max_rounds: int = 12
     held: bool = False
     """Whether values are promised by their hash within the clock and sent after it."""
 
@@ -85,8 +87,9 @@ class Times:
 
     @property
     def resolution(self) -> float:
-        """What the cost of the way varies by; nothing shorter can be told."""
-        return statistics.median(self.null) - self.cost
+        """What the cost of the way varies by, when nothing else is in the way: up to its lower
+        quartile. Nothing shorter can be told."""
+        return sorted(self.null)[len(self.null) // 4] - self.cost
 
     @property
     def slow(self) -> float:
@@ -212,22 +215,25 @@ def _measure_together(
 
 
 def _pair(candidate: Candidate, baseline: Peer, kernel: Kernel, times: Times) -> str:
-    """One call of each with the same arguments, either first."""
-    arguments = kernel.make(fresh(), times.size)
+    """Some calls of each with the same arguments, either first."""
+    given = [kernel.make(fresh(), times.size) for _ in range(CALLS)]
     problem = ""
     for name in secrets.choice((("baseline", "candidate"), ("candidate", "baseline"))):
-        if name == "baseline":
-            times.baseline.append(_call(baseline, kernel, arguments, kernel.function)[0])
-            times.null.append(_call(baseline, kernel, arguments, "null")[0])
-        else:
-            seconds, problem = _checked(candidate, kernel, times.size, arguments)
+        for arguments in given:
+            if name == "baseline":
+                times.baseline.append(_call(baseline, kernel, arguments, kernel.function)[0])
+                times.null.append(_call(baseline, kernel, arguments, "null")[0])
+                continue
+            seconds, wrong = _checked(candidate, kernel, times.size, arguments)
             times.candidate.append(seconds)
+            problem = problem or wrong
     return problem
 
 
 def _checked(
     candidate: Candidate, kernel: Kernel, size: Any, arguments: Sequence[Any] | None = None
 ) -> tuple[float, str]:
+    """Seconds of a call of the candidate, and what is wrong with its value."""
     arguments = kernel.make(fresh(), size) if arguments is None else arguments
     seconds, value = _call(candidate, kernel, arguments, kernel.function)
     problem = kernel.check(fresh(), arguments, value)
@@ -249,7 +255,8 @@ def _alarm(kernel: Kernel, times: Times) -> str:
     floor = kernel.floor_s(times.size)
     if times.slow <= max(floor, times.resolution):
         raise BaselineError(
-            f"the baseline takes {times.slow:.3g} s at size {times.size}: too little to measure"
+            f"the baseline takes {times.slow:.3g} s at size {times.size}, and sending alone "
+            f"varies by {times.resolution:.3g} s: too little to measure, or too busy a machine"
         )
     if times.fast >= floor:
         return ""

@@ -16,7 +16,15 @@ import pytest
 from harness.attempt import Status, Verdict
 from harness.evaluators.base import Evaluator
 from harness.testing.evaluator import SECRET, OpenEvaluator
-from harness.testing.serve_tasks import ANSWERS, HONEST, HOSTILE, RAW, served, write_serve_task
+from harness.testing.serve_tasks import (
+    ANSWERS,
+    HONEST,
+    HOSTILE,
+    RAW,
+    TATTLES,
+    served,
+    write_serve_task,
+)
 
 
 class ServeContract:
@@ -107,6 +115,17 @@ class ServeContract:
                     assert verdict.charged
             assert (await evaluator.evaluate(served(RAW + ANSWERS))).score == 42.0
 
+    async def test_a_candidate_that_closes_its_channel(
+        self, open_evaluator: OpenEvaluator, tmp_path: Path
+    ) -> None:
+        source = f"{RAW}\nstart(); read(); os.close(0); os.close(1); time.sleep(60)\n"
+        verdict = await self.verdict(
+            open_evaluator, tmp_path, source, produce=["python", "kernel.py"], call_timeout_s=1
+        )
+        # Not every provider sees it before the process ends.
+        assert verdict.status in (Status.INVALID, Status.TIMEOUT)
+        assert verdict.charged
+
     async def test_prints_do_not_break_the_channel(
         self, open_evaluator: OpenEvaluator, tmp_path: Path
     ) -> None:
@@ -141,6 +160,16 @@ class ServeContract:
         assert (verdict.status, verdict.score) == (Status.FAILED, None)
         assert told in verdict.feedback
         assert "\x1b" not in verdict.feedback
+
+    @pytest.mark.parametrize("how", TATTLES)
+    @pytest.mark.parametrize("secret", [True, False])
+    async def test_what_was_sent_may_be_kept_secret(
+        self, open_evaluator: OpenEvaluator, tmp_path: Path, how: str, secret: bool
+    ) -> None:
+        source = TATTLES[how]
+        task: dict[str, Any] = {"produce": ["python", "kernel.py"]} if RAW in source else {}
+        verdict = await self.verdict(open_evaluator, tmp_path, source, secret_calls=secret, **task)
+        assert ("saw 21" in repr(verdict)) != secret, verdict
 
     async def test_a_judge_may_deal_with_errors(
         self, open_evaluator: OpenEvaluator, tmp_path: Path

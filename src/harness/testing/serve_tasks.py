@@ -99,13 +99,12 @@ HOSTILE: tuple[Hostile, ...] = (
         "twice", "start(); a = frame({'id': read()['id'], 'value': 99}); send(a + a)", UNASKED
     ),
     _invalid("garbage", "start(); read(); send(b'99' * 50)", "bytes of JSON"),
-    _invalid("a flood", "start()\nwhile True: os.write(1, b'x' * 65536)", "bytes of JSON"),
+    _invalid("a flood", "start()\nwhile True: os.write(1, b'x' * 65536)", "protocol"),
     _invalid(
         "a promise of more than it will send",
         "start(); read(); send(struct.pack('>IQ', 2, 2**62))",
         "bytes of data",
     ),
-    _invalid("a closed channel", "start(); read(); os.close(0); os.close(1)", "ran on"),
     _answering("no JSON", "b'nonsense'", "not strict JSON"),
     _answering("no UTF-8", "b'\\xff'", "not UTF-8"),
     _answering("no object", "[1]", "not a JSON object"),
@@ -171,6 +170,17 @@ HOSTILE: tuple[Hostile, ...] = (
         "pids",
     ),
 )
+
+
+TATTLES = {
+    "raises": "def double(x): raise ValueError(f'saw {x}')\n",
+    "exits": "import sys\ndef double(x): sys.exit(f'saw {x}')\n",
+    "prints": "def double(x):\n    print('saw', x)\n    return 2 * x\n",
+    "breaks the protocol": f"{RAW}\nstart(); a = read(); i = a['id'].encode()\n"
+    "saw = b'\"saw %d\":1' % a['args'][0]\n"
+    "send(frame(b'{\"id\":\"' + i + b'\",' + saw + b',' + saw + b'}')); time.sleep(60)\n",
+}
+"""Candidates that tell what they were called with."""
 
 
 def write_serve_task(

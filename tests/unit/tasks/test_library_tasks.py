@@ -102,7 +102,7 @@ def blind_change(document: list[Any], rng: random.Random) -> list[Any]:
     return changed
 
 
-SERVED = ("cpu_kernel", "gpu_kernel")
+SERVED = ("bin_packing", "cpu_kernel", "gpu_kernel")
 """Called by their judges: only sandboxes can score them, which `task check` does."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from harness.evaluators.inside.serve_judge import Candidate
 
-MIN_POINTS, MAX_POINTS = 1000, 2500
+MIN_POINTS, MAX_POINTS = 900, 1500
 CHECKED_ROWS = 200
 """Of each value; drawn after it is there."""
 ROUNDINGS = 64.0
