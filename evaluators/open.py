@@ -3,13 +3,14 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
+from harness.evaluators.base import LateVerdict
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.kinds import make_evaluator
@@ -51,7 +52,6 @@ async def open_evaluator(
         ConfigurationError: The sandbox provider is unknown or does not work here, or there are
             fewer GPUs than the task asks for.
     """
-    resources = Resources.of(task, evaluators)
     # Not below the user's own folders, where another uid may not reach.
     scratch = Path(tempfile.mkdtemp(prefix="harness-eval-"))
     scratch.chmod(0o711)
@@ -63,7 +63,7 @@ async def open_evaluator(
                 context = EvaluatorContext(
                     task, provider, config.limits, python, scratch, executor, {}
                 )
-                pool = EvaluatorPool(make_evaluator(context), evaluators.at_once, resources)
+                pool = await make_pool(context, capabilities, config, evaluators)
                 try:
                     yield OpenEvaluator(pool, capabilities, executor)
                 finally:
@@ -72,6 +72,38 @@ async def open_evaluator(
                 await provider.close()
         finally:
             remove_folder(scratch)
+
+
+async def make_pool(
+    context: EvaluatorContext,
+    capabilities: Capabilities,
+    sandbox: SandboxConfig,
+    config: EvaluatorConfig,
+    *,
+    run: str = "",
+    late: Callable[[LateVerdict], None] | None = None,
+) -> EvaluatorPool:
+    """The pool that `config` names; the caller closes it.
+
+    Args:
+        run: For people who look who has a GPU.
+        late: Told of answers that come after they were given up (`ray`).
+
+    Raises:
+        ConfigurationError: There are fewer GPUs than the task asks for; the cluster cannot be used.
+    """
+    if config.pool == "local":
+        resources = Resources.of(context.task, config, run)
+        return EvaluatorPool(make_evaluator(context), config.at_once, resources)
+    from harness.evaluators.cluster.evaluator import RayEvaluator
+
+    if sandbox.provider == "auto":
+        # What was found to isolate enough here, not what a node happens to have.
+        sandbox = sandbox.model_copy(update={"provider": capabilities.name})
+    evaluator = await RayEvaluator.connect(
+        context.task, sandbox, config, context.executor, late or (lambda verdict: None)
+    )
+    return EvaluatorPool(evaluator, evaluator.slots)
 
 
 async def prepare_environment(
