@@ -5,18 +5,19 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from harness.attempt import Status, Verdict
+from harness.attempt import Status
 from harness.errors import ConfigurationError
 from harness.evaluators.base import EvaluationJob, LateVerdict
 from harness.evaluators.cluster import evaluator as cluster
-from harness.evaluators.cluster.connect import leave
+from harness.evaluators.cluster.config import RayConfig
+from harness.evaluators.cluster.connect import connect, leave
 from harness.evaluators.cluster.evaluator import RayEvaluator
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.pool import EvaluatorPool
@@ -41,7 +42,7 @@ def head() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    made = Cluster(initialize_head=True, head_node_args=node)
+    made: Any = Cluster(initialize_head=True, head_node_args=node)
     connect(RayConfig(address=str(made.address)))
     yield made
     leave()
@@ -79,38 +80,49 @@ async def opened(
             await pool.close()
 
 
+SOURCE = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+if len(sys.argv) == 1:
+    os.execv(sys.executable, [sys.executable, "solve.py", TOKEN])
+signal.sigwait({signal.SIGUSR1})
+"""
+
+
 class Gated:
-    """A job that tells each start by a file and scores 7 once its gate is open."""
+    """A job that waits for a signal and then scores 7. Sandboxes hide their files from each other
+    and from us; its processes are found by their arguments."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        source = (
-            "import os, pathlib, time\n"
-            f"pathlib.Path({str(folder)!r}, f'{{os.getpid()}}.started').touch()\n"
-            f"while not os.path.exists({str(folder / 'gate')!r}): time.sleep(0.05)\n"
-        )
-        self.job = job(source + ANSWER % 7)
+    def __init__(self) -> None:
+        self._token = uuid4().hex
+        self.job = job(SOURCE.replace("TOKEN", repr(self._token)) + ANSWER % 7)
+        self.seen: list[int] = []
 
-    @property
-    def started(self) -> list[int]:
-        """Processes that have started."""
-        return [int(path.stem) for path in self._folder.glob("*.started")]
-
-    async def starts(self, count: int) -> None:
+    async def start(self) -> int:
+        """The next process that runs it."""
         async with asyncio.timeout(60):
-            while len(self.started) < count:
+            while not (new := set(self.running()).difference(self.seen)):
                 await asyncio.sleep(0.05)
+        (pid,) = new
+        self.seen.append(pid)
+        return pid
+
+    def running(self) -> list[int]:
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if f"solve.py\0{self._token}".encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
 
     def open(self) -> None:
-        (self._folder / "gate").touch()
+        for pid in self.running():
+            os.kill(pid, signal.SIGUSR1)
 
 
 @pytest.fixture
-def gated() -> Iterator[Gated]:
-    # Not pytest's folder, which other users cannot reach.
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        yield Gated(Path(folder))
+def gated() -> Gated:
+    return Gated()
 
 
 async def test_the_same_verdicts_as_here(add_node: Callable[[], Any], tmp_path: Path) -> None:
@@ -145,10 +157,10 @@ async def test_a_node_that_is_killed_costs_no_verdict(
     late: list[LateVerdict] = []
     async with opened(write_task(tmp_path / "task"), late) as (pool, _):
         running = asyncio.create_task(pool.evaluate(gated.job))
-        await gated.starts(1)
+        await gated.start()
         add_node()
         await asyncio.to_thread(head.remove_node, doomed, allow_graceful=False)
-        await gated.starts(2)
+        await gated.start()
         gated.open()
         verdict = await asyncio.wait_for(running, 60)
     assert (verdict.status, verdict.score) == (Status.SCORED, 7.0)
@@ -163,12 +175,12 @@ async def test_a_late_answer_is_kept_and_changes_nothing(
     late: list[LateVerdict] = []
     async with opened(write_task(tmp_path / "task"), late) as (pool, evaluator):
         running = asyncio.create_task(pool.evaluate(gated.job))
-        await gated.starts(1)
+        await gated.start()
         (site,) = evaluator.sites
         worker = int(site.rpartition(":")[2])
         os.kill(worker, signal.SIGSTOP)
         try:
-            await gated.starts(2)
+            await gated.start()
             gated.open()
             verdict = await asyncio.wait_for(running, 60)
             assert late == []
@@ -189,15 +201,14 @@ async def test_what_is_cancelled_ends_on_its_node(
     add_node()
     async with opened(write_task(tmp_path / "task")) as (pool, _):
         running = asyncio.create_task(pool.evaluate(gated.job))
-        await gated.starts(1)
-        (candidate,) = gated.started
+        candidate = await gated.start()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         verdict = await asyncio.wait_for(pool.evaluate(job(ANSWER % 3)), 60)
         assert verdict.score == 3.0
         async with asyncio.timeout(10):
-            while Path(f"/proc/{candidate}").exists():
+            while candidate in gated.running():
                 await asyncio.sleep(0.05)
 
 
@@ -210,11 +221,14 @@ async def test_no_verdict_by_the_deadline(
     add_node()
     monkeypatch.setattr(cluster, "ROOM_S", -119.5)
     async with opened(write_task(tmp_path / "task", timeout_s=60, judge_timeout_s=60)) as (pool, _):
-        verdict: Verdict = await asyncio.wait_for(pool.evaluate(gated.job), 60)
+        running = asyncio.create_task(pool.evaluate(gated.job))
+        for _ in range(3):
+            await gated.start()
+        verdict = await asyncio.wait_for(running, 60)
     assert verdict.status is Status.SANDBOX_LOST
     assert not verdict.charged
     assert "no verdict within 1.5 s" in verdict.stages[0].detail
-    assert len(gated.started) == 3
+    assert gated.running() == []
 
 
 async def test_no_node_has_room(head: Any, tmp_path: Path) -> None:
