@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -125,10 +126,13 @@ def print_row(place: str, slots: int, evaluations: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(asyncio.run(measure(Path(folder), place, slots, evaluations))))
         return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": slots, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    cluster: Any = Cluster(initialize_head=True, connect=True, head_node_args=node)
+    node = {"num_cpus": slots, "memory": slots * 2**31, "object_store_memory": 80 * 2**20}
+    node |= {"include_dashboard": False}
+    cluster: Any = Cluster(initialize_head=True, head_node_args=node)
+    os.environ["RAY_ADDRESS"] = cluster.address
     try:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(asyncio.run(measure(Path(folder), place, slots, evaluations))))
