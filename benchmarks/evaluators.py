@@ -27,13 +27,14 @@ from typing import Any
 PLACES = ("process", "bubblewrap", "docker", "prestart", "ray")
 
 
-def settings(place: str, slots: int) -> tuple[Any, Any] | None:
+def settings(place: str, slots: int, leases: Path) -> tuple[Any, Any] | None:
     """The sandbox's and the evaluators' configuration; None where this version has no such."""
     from harness.evaluators.config import EvaluatorConfig
     from harness.sandbox.config import SandboxConfig
 
     sandbox: dict[str, Any] = {"provider": place}
-    evaluators: dict[str, Any] = {"slots": slots}
+    # Of its own: what else this machine evaluates is not waited for.
+    evaluators: dict[str, Any] = {"slots": slots, "lease_dir": leases}
     if place == "prestart":
         if "prestart" not in SandboxConfig.model_fields:
             return None
@@ -56,7 +57,7 @@ async def measure(folder: Path, place: str, slots: int, evaluations: int) -> dic
     from harness.sandbox.tree import TreeFile
     from harness.tasks.loader import load_task
 
-    chosen = settings(place, slots)
+    chosen = settings(place, slots, folder / "leases")
     if chosen is None:
         return None
     make_task(folder / "task")

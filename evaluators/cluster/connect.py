@@ -47,6 +47,7 @@ def connect(config: RayConfig) -> bool:
             expected="the extra `ray`",
             action="pip install 'research-harness[ray]'",
         ) from error
+    logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         return False
     address = None if config.address == "auto" else config.address

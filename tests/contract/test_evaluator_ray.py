@@ -65,10 +65,12 @@ def add_node(head: Any) -> Iterator[Callable[[], Any]]:
 
 @asynccontextmanager
 async def opened(
-    task: Task, late: list[LateVerdict] | None = None, **config: Any
+    task: Task, late: list[LateVerdict] | None = None
 ) -> AsyncGenerator[tuple[EvaluatorPool, RayEvaluator]]:
     ray = {"silence_s": SILENCE_S}
-    chosen = EvaluatorConfig.model_validate({"pool": "ray", "ray": ray, **config})
+    # Leases of its own: other tests may want the machine alone.
+    own = {"pool": "ray", "ray": ray, "lease_dir": task.folder / "leases"}
+    chosen = EvaluatorConfig.model_validate(own)
     sandbox = SandboxConfig(provider="process")
     told = [] if late is None else late
     with ThreadPoolExecutor(4) as executor:
