@@ -13,8 +13,8 @@ from harness.errors import TaskError
 from harness.evaluators.base import LateVerdict
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.folders import own_folder
 from harness.evaluators.kinds import make_evaluator
-from harness.evaluators.place import remove_folder
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.resources import Resources
 from harness.sandbox.base import Capabilities, Mount, SandboxProvider, SandboxSpec
@@ -53,25 +53,21 @@ async def open_evaluator(
             fewer GPUs than the task asks for.
     """
     # Not below the user's own folders, where another uid may not reach.
-    scratch = Path(tempfile.mkdtemp(prefix="harness-eval-"))
-    scratch.chmod(0o711)
-    with ThreadPoolExecutor(8, thread_name_prefix="harness-eval") as executor:
+    with (
+        own_folder() as scratch,
+        ThreadPoolExecutor(8, thread_name_prefix="harness-eval") as executor,
+    ):
+        provider, capabilities = await open_provider(config, executor)
         try:
-            provider, capabilities = await open_provider(config, executor)
+            python = await prepare_environment(task, provider, capabilities, executor)
+            context = EvaluatorContext(task, provider, config.limits, python, scratch, executor, {})
+            pool = await make_pool(context, capabilities, config, evaluators)
             try:
-                python = await prepare_environment(task, provider, capabilities, executor)
-                context = EvaluatorContext(
-                    task, provider, config.limits, python, scratch, executor, {}
-                )
-                pool = await make_pool(context, capabilities, config, evaluators)
-                try:
-                    yield OpenEvaluator(pool, capabilities, executor)
-                finally:
-                    await pool.close()
+                yield OpenEvaluator(pool, capabilities, executor)
             finally:
-                await provider.close()
+                await pool.close()
         finally:
-            remove_folder(scratch)
+            await provider.close()
 
 
 async def make_pool(

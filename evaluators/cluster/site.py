@@ -3,7 +3,6 @@
 import asyncio
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from harness.errors import SandboxUnavailableError, UserError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.cluster.parcel import pack_result, pack_verdict, unpack
 from harness.evaluators.config import EvaluatorConfig
+from harness.evaluators.folders import own_folder
 from harness.evaluators.open import OpenEvaluator, open_evaluator
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
@@ -119,11 +119,11 @@ class Site:
         return self._opened
 
     def _load(self, order: Order) -> Task:
-        folder = Path(
-            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-task-"))
-        )
-        place(folder / "task", unpack(self._parcel))
-        task = load_task(folder / "task")
+        folder = self._stack.enter_context(own_folder()) / "task"
+        place(folder, unpack(self._parcel))
+        # Private data: for this user alone, the judge is given a copy.
+        folder.chmod(0o700)
+        task = load_task(folder)
         if task.hash != order.task_hash:
             raise SandboxUnavailableError("the task arrived changed")
         if order.private is not None:
