@@ -21,8 +21,12 @@ with own_folder() as folder:
 def test_what_a_killed_process_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", OWNER], env=environment, **pipes) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as owner:
         assert owner.stdout is not None
         left = Path(owner.stdout.readline().decode().strip())
         os.utime(left / LOCK, (0, 0))
