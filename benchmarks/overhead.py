@@ -78,12 +78,12 @@ async def measure(folder: Path, sandbox: str, agents: int, attempts: int) -> dic
 
     def judged(attempt: Attempt) -> None:
         if attempt.id == SEED_ATTEMPT:
-            started.append(_now())
+            started.append(cpu_now())
 
     async with open_run(create_folder(task, config, clock), task, config, clock) as run:
         run.core.listeners.append(judged)
         await run.execute()
-        ended = _now()
+        ended = cpu_now()
     wall, own, children = (end - start for end, start in zip(ended, started[0], strict=True))
     timings = run.core.timings
     return {
@@ -98,7 +98,7 @@ async def measure(folder: Path, sandbox: str, agents: int, attempts: int) -> dic
     }
 
 
-def _now() -> tuple[float, float, float]:
+def cpu_now() -> tuple[float, float, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (

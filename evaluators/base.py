@@ -8,6 +8,7 @@ from typing import Protocol
 from harness.attempt import Verdict
 from harness.ids import AttemptId
 from harness.sandbox.base import ExecResult
+from harness.sandbox.tree import TreeFile
 
 
 class Submission(Protocol):
@@ -16,6 +17,10 @@ class Submission(Protocol):
     @property
     def tree(self) -> str:
         """Hash of the tree."""
+        ...
+
+    def files(self) -> Mapping[str, TreeFile]:
+        """The files by path. Blocking: called in a pool."""
         ...
 
     def write_to(self, folder: Path) -> None:
@@ -35,6 +40,19 @@ class EvaluationJob:
     seed: int = 0
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LateVerdict:
+    """An answer that came after its worker was given up; never the attempt's verdict.
+
+    `token` names the dispatch, `site` the host and process that answered.
+    """
+
+    attempt: AttemptId
+    token: str
+    site: str
+    verdict: Verdict
 
 
 class Evaluator(Protocol):

@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.evaluators.cluster.config import RayConfig
 from harness.evaluators.gpus.leases import DEFAULT_FOLDER
 
 
@@ -13,8 +15,12 @@ class EvaluatorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    pool: Literal["local", "ray"] = "local"
+    """Where evaluations run: `local`, on this machine; `ray`, on the nodes of a Ray cluster (extra
+    `ray`)."""
     slots: int | None = Field(default=None, ge=1)
-    """Evaluations at once; None: one for each CPU core."""
+    """Evaluations at once; None: one for each CPU core, or as many as the cluster has room for."""
+    ray: RayConfig = Field(default_factory=RayConfig)
     lease_dir: Path = DEFAULT_FOLDER
     """Where the runs of a host tell each other which GPU is taken and who must be alone; the same
     folder for all of them, on a local disk."""

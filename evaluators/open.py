@@ -3,17 +3,18 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
+from harness.evaluators.base import LateVerdict
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.folders import own_folder
 from harness.evaluators.kinds import make_evaluator
-from harness.evaluators.place import remove_folder
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.resources import Resources
 from harness.sandbox.base import Capabilities, Mount, SandboxProvider, SandboxSpec
@@ -51,27 +52,54 @@ async def open_evaluator(
         ConfigurationError: The sandbox provider is unknown or does not work here, or there are
             fewer GPUs than the task asks for.
     """
-    resources = Resources.of(task, evaluators)
     # Not below the user's own folders, where another uid may not reach.
-    scratch = Path(tempfile.mkdtemp(prefix="harness-eval-"))
-    scratch.chmod(0o711)
-    with ThreadPoolExecutor(8, thread_name_prefix="harness-eval") as executor:
+    with (
+        own_folder() as scratch,
+        ThreadPoolExecutor(8, thread_name_prefix="harness-eval") as executor,
+    ):
+        provider, capabilities = await open_provider(config, executor)
         try:
-            provider, capabilities = await open_provider(config, executor)
+            python = await prepare_environment(task, provider, capabilities, executor)
+            context = EvaluatorContext(task, provider, config.limits, python, scratch, executor, {})
+            pool = await make_pool(context, capabilities, config, evaluators)
             try:
-                python = await prepare_environment(task, provider, capabilities, executor)
-                context = EvaluatorContext(
-                    task, provider, config.limits, python, scratch, executor, {}
-                )
-                pool = EvaluatorPool(make_evaluator(context), evaluators.at_once, resources)
-                try:
-                    yield OpenEvaluator(pool, capabilities, executor)
-                finally:
-                    await pool.close()
+                yield OpenEvaluator(pool, capabilities, executor)
             finally:
-                await provider.close()
+                await pool.close()
         finally:
-            remove_folder(scratch)
+            await provider.close()
+
+
+async def make_pool(
+    context: EvaluatorContext,
+    capabilities: Capabilities,
+    sandbox: SandboxConfig,
+    config: EvaluatorConfig,
+    *,
+    run: str = "",
+    late: Callable[[LateVerdict], None] | None = None,
+) -> EvaluatorPool:
+    """The pool that `config` names; the caller closes it.
+
+    Args:
+        run: For people who look who has a GPU.
+        late: Told of answers that come after they were given up (`ray`).
+
+    Raises:
+        ConfigurationError: There are fewer GPUs than the task asks for; the cluster cannot be used.
+    """
+    if config.pool == "local":
+        resources = Resources.of(context.task, config, run)
+        return EvaluatorPool(make_evaluator(context), config.at_once, resources)
+    from harness.evaluators.cluster.evaluator import RayEvaluator
+
+    if sandbox.provider == "auto":
+        # What was found to isolate enough here, not what a node happens to have.
+        sandbox = sandbox.model_copy(update={"provider": capabilities.name})
+    evaluator = await RayEvaluator.connect(
+        context.task, sandbox, config, context.executor, late or (lambda verdict: None)
+    )
+    return EvaluatorPool(evaluator, evaluator.slots)
 
 
 async def prepare_environment(

@@ -20,6 +20,9 @@ class RecordedSubmission:
     repository: Repository
     tree: TreeHash
 
+    def files(self) -> Mapping[str, TreeFile]:
+        return self.repository.files(self.tree)
+
     def write_to(self, folder: Path) -> None:
         self.repository.checkout(self.tree, folder)
 
@@ -28,11 +31,14 @@ class RecordedSubmission:
 class FilesSubmission:
     """Files in memory, for scoring outside a run; `tree` is any name for them."""
 
-    files: Mapping[str, TreeFile]
+    held: Mapping[str, TreeFile]
     tree: str = "-"
 
+    def files(self) -> Mapping[str, TreeFile]:
+        return self.held
+
     def write_to(self, folder: Path) -> None:
-        place(folder, self.files)
+        place(folder, self.held)
 
 
 def submission_rules(task: Task) -> SubmissionRules:

@@ -1,9 +1,11 @@
 """What tests need of the machine: decided once, told in one line, never passed over in silence.
 
-`HARNESS_REQUIRE_DOCKER=1` and `REQUIRE_BUBBLEWRAP=1` turn the skips into failures.
+`HARNESS_REQUIRE_DOCKER=1`, `REQUIRE_BUBBLEWRAP=1` and `HARNESS_REQUIRE_RAY=1` turn the skips into
+failures.
 """
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -55,9 +57,17 @@ def bubblewrap_problem() -> str | None:
     return None if tried.returncode == 0 else f"bwrap does not work here: {tried.stderr.strip()}"
 
 
+@functools.cache
+def ray_problem() -> str | None:
+    """Why tests marked `ray` cannot run here; None when they can."""
+    found = importlib.util.find_spec("ray")
+    return None if found else "Ray is missing: pip install 'research-harness[ray]'"
+
+
 PROBLEMS: dict[str, tuple[Callable[[], str | None], str]] = {
     "docker": (docker_problem, "HARNESS_REQUIRE_DOCKER"),
     "bubblewrap": (bubblewrap_problem, "REQUIRE_BUBBLEWRAP"),
+    "ray": (ray_problem, "HARNESS_REQUIRE_RAY"),
 }
 
 

@@ -95,6 +95,50 @@ class Verdict:
         return self.status not in NOT_CHARGED
 
 
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain JSON, as `harness eval` and the store write it."""
+    return {
+        "status": verdict.status.value,
+        "score": verdict.score,
+        "metrics": dict(verdict.metrics),
+        "feedback": verdict.feedback,
+        "stages": [
+            {
+                "name": stage.name,
+                "status": stage.status.value,
+                "duration_s": stage.duration_s,
+                "detail": stage.detail,
+            }
+            for stage in verdict.stages
+        ],
+        "duration_s": verdict.duration_s,
+    }
+
+
+def verdict_from(document: Mapping[str, Any]) -> Verdict:
+    """The inverse of `verdict_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is not what `verdict_json` makes.
+    """
+    return Verdict(
+        status=Status(document["status"]),
+        score=document["score"],
+        metrics=document["metrics"],
+        feedback=document["feedback"],
+        stages=tuple(
+            StageResult(
+                name=stage["name"],
+                status=Status(stage["status"]),
+                duration_s=stage["duration_s"],
+                detail=stage["detail"],
+            )
+            for stage in document["stages"]
+        ),
+        duration_s=document["duration_s"],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One submitted tree: a git commit and, once evaluated, its verdict.

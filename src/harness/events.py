@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     REQUEUED = "requeued"
     STARTED = "started"
     VERDICT = "verdict"
+    LATE_VERDICT = "late_verdict"
     REFUSED = "refused"
     INTERVENTION = "intervention"
     HEARTBEATS = "heartbeats"

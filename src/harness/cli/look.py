@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from harness.attempt import Attempt, Status
+from harness.attempt import Attempt, Status, verdict_json
 from harness.cli.output import (
     JsonFlag,
     RunsDir,
@@ -20,13 +20,13 @@ from harness.events import SCHEMA_VERSION
 from harness.run.accounts import Account
 from harness.run.folder import find_run
 from harness.run.report import render_report
-from harness.run.rows import verdict_json
 from harness.run.usage import read_usage, usage_document
 from harness.run.views import (
     RunView,
     attempt_document,
     attempts_document,
     graph_document,
+    late_verdicts,
     read_run,
     runs_document,
 )
@@ -124,6 +124,7 @@ def show(
         document = {"schema_version": SCHEMA_VERSION, "run": view.folder.id}
         extra = {
             "verdict": verdict,
+            "late": late_verdicts(view.folder, found.id),
             "files": files,
             "detail": dict(found.detail),
             "usage": usage_document(account),

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.attempt import UNFINISHED, Attempt, Operator, Status, Verdict
+from harness.attempt import UNFINISHED, Attempt, Operator, Status, Verdict, verdict_json
 from harness.errors import StoreError
+from harness.evaluators.base import LateVerdict
 from harness.events import EventKind
 from harness.ids import AgentId, AttemptId, CommitHash, TreeHash
 from harness.run import rows
@@ -97,7 +98,7 @@ class AttemptTable:
             changed = db.execute(
                 "UPDATE attempts SET status = ?, evaluated_at = ?, verdict = ?"
                 " WHERE id = ? AND status IN ('queued', 'running')",
-                (verdict.status.value, now, rows.dump(rows.verdict_json(verdict)), attempt),
+                (verdict.status.value, now, rows.dump(verdict_json(verdict)), attempt),
             ).rowcount
             if changed != 1:
                 raise StoreError(f"attempt {attempt} has a verdict already")
@@ -107,6 +108,19 @@ class AttemptTable:
                 data={"status": verdict.status.value, "score": verdict.score},
             )
         return self.get(attempt)
+
+    def late(self, late: LateVerdict) -> None:
+        """Keep an answer that came too late to be the verdict."""
+        with self._db.transaction():
+            self._db.event(
+                EventKind.LATE_VERDICT,
+                attempt=late.attempt,
+                data={
+                    "token": late.token,
+                    "site": late.site,
+                    "verdict": verdict_json(late.verdict),
+                },
+            )
 
     def requeue(self) -> list[Attempt]:
         """Put every evaluation that a kill interrupted back into the queue, once."""

@@ -9,11 +9,8 @@ from harness.agents.base import Agent, AgentConfig
 from harness.agents.registry import make_agent
 from harness.clock import Clock
 from harness.evaluators.context import EvaluatorContext
-from harness.evaluators.kinds import make_evaluator
-from harness.evaluators.open import prepare_environment
+from harness.evaluators.open import make_pool, prepare_environment
 from harness.evaluators.place import remove_folder
-from harness.evaluators.pool import EvaluatorPool
-from harness.evaluators.resources import Resources
 from harness.events import EventKind
 from harness.memory.open import open_memory
 from harness.run.budget import Budget
@@ -62,7 +59,6 @@ async def open_run(
         provider, capabilities = await open_provider(config.sandbox, executor)
         stack.push_async_callback(provider.close)
         check_isolation(config, capabilities)
-        resources = Resources.of(task, config.evaluators, folder.id)
         await provider.reap()  # what dead runs left, this one's earlier sessions included
         python = await prepare_environment(task, provider, capabilities, executor)
         # A slow embedder or the index must not hold up commands and git: a pool of its own.
@@ -102,7 +98,14 @@ async def open_run(
             labels={"harness.run": folder.id},
             watch=watch,
         )
-        pool = EvaluatorPool(make_evaluator(context), config.slots, resources)
+        pool = await make_pool(
+            context,
+            capabilities,
+            config.sandbox,
+            config.evaluators,
+            run=folder.id,
+            late=store.attempts.late,
+        )
         stack.push_async_callback(pool.close)
         chronicle = Chronicle(core, memory)
         pulse = Pulse(core, heartbeat_rules(config))

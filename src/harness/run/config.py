@@ -41,6 +41,7 @@ RESERVED_ENVIRONMENT = frozenset(
         "HARNESS_CI_STATE",
         "HARNESS_REQUIRE_BUBBLEWRAP",
         "HARNESS_REQUIRE_DOCKER",
+        "HARNESS_REQUIRE_RAY",
     }
 )
 """Variables with a meaning of their own, which are no keys."""

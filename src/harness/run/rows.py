@@ -2,9 +2,8 @@
 
 import json
 import sqlite3
-from typing import Any
 
-from harness.attempt import Attempt, Operator, StageResult, Status, Verdict
+from harness.attempt import Attempt, Operator, Status, verdict_from
 from harness.events import Event, EventKind
 from harness.ids import AgentId, AttemptId, CommitHash, RecordId, TreeHash
 from harness.memory.base import LogEntry, ShownRecord
@@ -15,46 +14,6 @@ def dump(value: object) -> str:
     """Compact JSON with sorted keys; refuses NaN and infinities."""
     return json.dumps(
         value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
-
-
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as plain JSON, as `harness eval` and the store write it."""
-    return {
-        "status": verdict.status.value,
-        "score": verdict.score,
-        "metrics": dict(verdict.metrics),
-        "feedback": verdict.feedback,
-        "stages": [
-            {
-                "name": stage.name,
-                "status": stage.status.value,
-                "duration_s": stage.duration_s,
-                "detail": stage.detail,
-            }
-            for stage in verdict.stages
-        ],
-        "duration_s": verdict.duration_s,
-    }
-
-
-def verdict_from(document: dict[str, Any]) -> Verdict:
-    """The inverse of `verdict_json`."""
-    return Verdict(
-        status=Status(document["status"]),
-        score=document["score"],
-        metrics=document["metrics"],
-        feedback=document["feedback"],
-        stages=tuple(
-            StageResult(
-                name=stage["name"],
-                status=Status(stage["status"]),
-                duration_s=stage["duration_s"],
-                detail=stage["detail"],
-            )
-            for stage in document["stages"]
-        ),
-        duration_s=document["duration_s"],
     )
 
 

@@ -129,6 +129,16 @@ def read_run(folder: RunFolder, *, events: bool = False) -> RunView:
         )
 
 
+def late_verdicts(folder: RunFolder, attempt: AttemptId) -> list[dict[str, Any]]:
+    """Answers of workers that had been given up, oldest first; none of them counted."""
+    with reading(folder.database) as db:
+        found = db.execute(
+            "SELECT * FROM events WHERE kind = ? AND attempt = ? ORDER BY sequence",
+            (EventKind.LATE_VERDICT.value, attempt),
+        )
+        return [{"at": isoformat(e.at), **e.data} for e in map(rows.event_from, found)]
+
+
 def memory_log(path: Path, *, attempt: str | None = None) -> list[LogEntry]:
     """The run's own log of the memory, oldest first.
 
