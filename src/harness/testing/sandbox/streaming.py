@@ -93,11 +93,11 @@ class StreamingChecks(SandboxFixtures):
         assert host_processes(marker) == []
 
     async def test_a_stream_that_cannot_start_is_told(self, sandbox: Sandbox) -> None:
-        await sandbox.close()
-        with pytest.raises(SandboxUnavailableError):
-            async with (
-                asyncio.timeout(PATIENCE_S),
-                sandbox.stream(["cat"], timeout_s=PATIENCE_S) as stream,
-            ):
+        async def use() -> None:
+            async with sandbox.stream(["cat"], timeout_s=PATIENCE_S) as stream:
                 assert await stream.read() == b""
                 await stream.result()
+
+        await sandbox.close()
+        with pytest.raises(SandboxUnavailableError):
+            await asyncio.wait_for(use(), PATIENCE_S)
