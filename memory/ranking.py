@@ -152,11 +152,11 @@ def diverse(candidates: Sequence[Scored], limit: int, diversity: float) -> list[
     free = np.ones(len(candidates), np.bool_)
     authors = Counter[tuple[str, str]]()
     chosen: list[int] = []
+    quota = quota_of(limit)
     while len(chosen) < limit:
         free &= nearest < SAME
         if not free.any():
             break
-        quota = ceil(limit / 2)
         fair = free & np.array([authors[each.candidate.author] < quota for each in candidates])
         value = (1 - diversity) * relevance - diversity * nearest
         pick = int(np.argmax(np.where(fair if fair.any() else free, np.round(value, 6), -np.inf)))
@@ -165,6 +165,17 @@ def diverse(candidates: Sequence[Scored], limit: int, diversity: float) -> list[
         free[pick] = False
         nearest = np.maximum(nearest, np.einsum("ij,j->i", matrix, matrix[pick]))
     return [candidates[pick] for pick in chosen]
+
+
+def quota_of(limit: int) -> int:
+    """Places that one author gets while others have something to say."""
+    return ceil(limit / 2)
+
+
+def crowded(chosen: Sequence[Scored]) -> bool:
+    """Whether one author has more than its quota of the places."""
+    authors = Counter(each.candidate.author for each in chosen)
+    return max(authors.values(), default=0) > quota_of(len(chosen))
 
 
 def _matrix(candidates: Sequence[Scored]) -> NDArray[np.float32]:

@@ -25,7 +25,15 @@ from harness.memory.base import RecallQuery
 from harness.memory.dense import Hits, Seqs, best
 from harness.memory.embedders import Vectors
 from harness.memory.lexical import LexicalIndex, Matches
-from harness.memory.ranking import Evidence, Scored, Weights, diverse, purpose_of, scored
+from harness.memory.ranking import (
+    Evidence,
+    Scored,
+    Weights,
+    crowded,
+    diverse,
+    purpose_of,
+    scored,
+)
 from harness.memory.rows import EmbedderRow, Place
 from harness.memory.store import Store
 
@@ -94,15 +102,19 @@ class Recaller:
             matches = matches.of(np.isin(matches.seqs, allowed))
         if vector is not None and not vector.any():
             vector = None
-        depth = max(_FIRST_DEPTH, 4 * query.limit)
+        depth = first = max(_FIRST_DEPTH, 4 * query.limit)
         while True:
             legs = self._legs(matches, place, vector, allowed, depth)
             found = self._related(legs, matches, vector, gate, query.run)
             ranked = scored(found, purpose, weights, words_alone=vector is None)
             chosen = diverse(ranked, query.limit, weights.diversity)
             exhausted = not chosen or all(len(leg.seqs) < depth for leg in legs)
-            # A flood of copies fills the first depth: look further down.
-            if len(chosen) >= query.limit or exhausted or depth >= _LAST_DEPTH:
+            enough = len(chosen) >= query.limit
+            # A flood of copies fills the first depth, or what one author says again and again
+            # does: look further down, for the latter once.
+            if enough and depth <= first and crowded(chosen):
+                enough = False
+            if enough or exhausted or depth >= _LAST_DEPTH:
                 return Found(tuple(chosen), tuple(ranked))
             depth *= 8
 

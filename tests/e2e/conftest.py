@@ -68,6 +68,8 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     kept = ("PATH", "HOME", "LANG", "DOCKER_HOST", "HARNESS_REQUIRE_DOCKER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment["HARNESS_MEMORY"] = str(tmp_path / "memory")
+    # Of its own: a task that must run alone is not to hold up what runs beside the tests.
+    environment["HARNESS_EVALUATORS__LEASE_DIR"] = str(tmp_path / "leases")
     folder = tmp_path / "work"
     folder.mkdir()
     runner = Cli(folder, environment)

@@ -24,7 +24,7 @@ def test_a_second_run_recalls_what_the_first_one_learnt(cli: Cli) -> None:
     assert found
     assert cli.json("memory", "search", "the weather in Lisbon tomorrow")["records"] == []
     stats = cli.json("memory", "stats")
-    assert stats["records"] == len(listed)
+    assert stats["records"] - stats["retired"] == len(listed)
 
     owner = {record["id"]: record["run"] for record in listed}
     shown = {

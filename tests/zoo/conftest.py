@@ -154,6 +154,8 @@ def port() -> Generator[int]:
 def results() -> Generator[dict[str, dict[str, str]]]:
     """What was seen, by attack and sandbox; written for the published table."""
     seen: dict[str, dict[str, str]] = {}
+    if RESULTS.exists():  # so that a part of the zoo can be run again
+        seen = json.loads(RESULTS.read_text(encoding="utf-8"))
     yield seen
     RESULTS.write_text(json.dumps(seen, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
