@@ -156,9 +156,9 @@ FORGING = (
     ),
     Attack(
         "daemon_rewrites_the_answer",
-        "forks twice, lives on in a session of its own and rewrites its answer for ever",
+        "forks twice and, once the command has ended, would rewrite its answer for ever",
         "import honest, os, time\nhonest.write()\nif os.fork() == 0:\n    os.setsid()\n"
-        "    if os.fork() == 0:\n        while True:\n            try:\n"
+        "    if os.fork() == 0:\n        time.sleep(0.3)\n        while True:\n            try:\n"
         "                open('answer.json', 'w').write('{\"predictions\": [0,1,2,0,3,4,1,0,2,5]}')\n"
         "            except OSError:\n                pass\n    os._exit(0)\n",
         ("scored", "invalid"),
