@@ -51,6 +51,13 @@ class Daemon:
 
     def stop(self) -> None:
         subprocess.run([DAEMON, "stop", self._name], timeout=PATIENCE_S, check=False)
+        # A daemon that was killed leaves what it had mounted.
+        for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+            place = line.split()[1]
+            if place.startswith((f"{self._root}/", f"/run/{self._name}/")) or place == str(
+                self._root
+            ):
+                subprocess.run(["umount", "--lazy", place], check=False)
 
     def load(self, image: str) -> None:
         """Copy an image from the daemon that the environment names."""

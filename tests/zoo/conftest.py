@@ -39,6 +39,7 @@ SANDBOXES = [
     pytest.param("docker", marks=pytest.mark.docker),
     pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
 ]
+HERE = Path(__file__).parent
 RESULTS = Path(os.environ.get("ZOO_RESULTS", "zoo-results.json"))
 LIMITS = Limits(
     memory_bytes=256 * 2**20,
@@ -56,8 +57,9 @@ LEFT_ON_HOST = Path("/tmp/zoo-was-here")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.zoo)
+    for item in items:  # of the whole session
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.zoo)
 
 
 class Surroundings:
