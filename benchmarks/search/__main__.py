@@ -1,7 +1,7 @@
 """Which policy finds most with the same proposer and the same number of evaluations.
 
     python -m benchmarks.search [--split report] [--seeds 20] [--evaluations 300]
-                                [--families F …] [--policies P …] [--plot FILE.png] [--save FILE.json]
+        [--families F …] [--policies P …] [--plot FILE.png] [--save FILE.json]
     python -m benchmarks.search --cost 10000
 
 Prints a Markdown table: mean share of the gap between seed and optimum that is closed at the end,
@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.search.drive import Course, search
-from benchmarks.search.peers import Aide, BestOfN, MlEvolve, OpenEvolveIslands
+from benchmarks.search.peers import Aide, MlEvolve, OpenEvolveIslands
 from benchmarks.search.problems import REPORT, TUNING, Multimodal
+
 from harness.search.base import SearchPolicy
 from harness.search.config import SearchConfig
 from harness.search.policies import BUILT_IN, make_policy
@@ -36,8 +37,6 @@ PEERS: dict[str, Callable[..., SearchPolicy]] = {
     "MLEvolve": MlEvolve,
     "OpenEvolve": OpenEvolveIslands,
 }
-if "best_of_n" not in BUILT_IN:
-    PEERS["best_of_n"] = BestOfN
 OURS = "progressive"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.search.problems import Problem, Program
 from benchmarks.search.proposer import propose
+
 from harness.attempt import Attempt, Operator, Status, Verdict
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId, CommitHash, TreeHash
 from harness.search.base import Directive, SearchContext, SearchPolicy, directive_rng

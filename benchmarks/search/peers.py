@@ -78,13 +78,6 @@ class Aide(Rule):
         return _said(context, Operator.IMPROVE, self.best)
 
 
-class BestOfN(Rule):
-    """Independent samples, no search: every attempt is a draft."""
-
-    def next(self, graph: AttemptGraph, context: SearchContext) -> Directive:
-        return _said(context, Operator.DRAFT, SEED_ATTEMPT)
-
-
 class MlEvolve(Rule):
     """MLEvolve as released (InternScience/MLEvolve, commit 7d8403c): UCT over a tree of drafts.
 

@@ -21,13 +21,16 @@ class Program:
     broken: bool = False
 
 
+Module = tuple[Sequence[int], Sequence[int]]
+"""Indices of the choices and of the constants that belong together."""
+
+
 class Problem(Protocol):
     """A pure objective over programs. Constants live in [-1, 1]."""
 
     options: Sequence[int]
     """Number of values of each choice that an edit can reach."""
-    modules: Sequence[tuple[Sequence[int], Sequence[int]]]
-    """Indices of the choices and of the constants that belong together."""
+    modules: Sequence[Module]
     failing: float
     """Probability that a new program is broken."""
     noise: float
@@ -84,7 +87,7 @@ class Multimodal:
         self._function, self._scale = FUNCTIONS[name]
         self._dims = dims
         self._shift = [rng.uniform(-0.6, 0.6) for _ in range(dims)]
-        self.modules = [((), (i,)) for i in range(dims)]
+        self.modules: Sequence[Module] = [((), (i,)) for i in range(dims)]
         self.failing, self.noise = failing, noise
         self.seed = self.fresh(rng)
         self._start = self._cost(self.seed)
@@ -115,8 +118,8 @@ class Deceptive:
 
     def __init__(self, blocks: int, width: int, rng: random.Random) -> None:
         self._width = width
-        self.options = [2] * (blocks * width)
-        self.modules = [
+        self.options: Sequence[int] = [2] * (blocks * width)
+        self.modules: Sequence[Module] = [
             (range(b * width, (b + 1) * width), range(b * self.PER_BLOCK, (b + 1) * self.PER_BLOCK))
             for b in range(blocks)
         ]
@@ -161,7 +164,7 @@ class Halves:
 
     def __init__(self, dims: int, rng: random.Random) -> None:
         self._half = dims // 2
-        self.modules = [((), range(self._half)), ((), range(self._half, dims))]
+        self.modules: Sequence[Module] = [((), range(self._half)), ((), range(self._half, dims))]
         self._target = [rng.uniform(-0.8, 0.8) for _ in range(dims)]
         self.failing = self.noise = 0.0
         self.seed = Program((0,), self.fresh(rng).constants)

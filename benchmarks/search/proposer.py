@@ -5,7 +5,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.search.problems import Problem, Program
+from benchmarks.search.problems import Module, Problem, Program
+
 from harness.attempt import Operator
 
 STEPS = (0.01, 1.0)
@@ -41,6 +42,8 @@ def propose(
         child = base
         for reference in references:
             child = _take(problem, child, reference, rng)
+        if child == base:
+            child = _edit(problem, base, STEPS, rng)
     elif operator is Operator.EVOLVE and parent is not None:
         child = _go_on(base, parent, rng)
     else:
@@ -77,17 +80,25 @@ def _go_on(base: Program, parent: Program, rng: random.Random) -> Program:
 
 
 def _take(problem: Problem, base: Program, other: Program, rng: random.Random) -> Program:
-    """Each module of `other` with a probability that is drawn first, one module at least."""
-    share = math.exp(rng.uniform(math.log(1.0 / len(problem.modules)), math.log(0.5)))
-    sure = rng.randrange(len(problem.modules))
+    """Each module in which the two differ with a probability that is drawn first; one at least."""
+    differing = [m for m in problem.modules if _part(base, m) != _part(other, m)]
+    if not differing:
+        return problem.joined(base, other, base)
+    share = math.exp(rng.uniform(math.log(min(0.5, 1.0 / len(differing))), math.log(0.5)))
+    sure = rng.randrange(len(differing))
     choices, constants = list(base.choices), list(base.constants)
-    for number, (of_choices, of_constants) in enumerate(problem.modules):
+    for number, (of_choices, of_constants) in enumerate(differing):
         if number == sure or rng.random() < share:
             for i in of_choices:
                 choices[i] = other.choices[i]
             for i in of_constants:
                 constants[i] = other.constants[i]
     return problem.joined(base, other, Program(tuple(choices), tuple(constants)))
+
+
+def _part(program: Program, module: Module) -> tuple[list[int], list[float]]:
+    choices, constants = module
+    return [program.choices[i] for i in choices], [program.constants[i] for i in constants]
 
 
 def _clip(value: float) -> float:
