@@ -28,8 +28,8 @@ The seed of the idea is the soft switch from exploration to exploitation of MLEv
 (InternScience/MLEvolve), as are the operators evolve, fuse and aggregate. Changed here: rewards are
 ranks of scores instead of signs; selection is a distribution over the whole graph with an entropy
 schedule instead of UCT below a top-k gate; thresholds are shares of the budget instead of hours and
-absolute differences; stagnation opens selection instead of closing nodes; operators earn their share;
-references are ranked by score and difference.
+absolute differences; stagnation opens selection instead of closing nodes; operators earn their
+share; references are ranked by score and difference.
 """
 
 import math
