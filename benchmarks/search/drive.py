@@ -22,8 +22,8 @@ class Course:
     """`best[i]` is the true score of what had the best score after i + 1 evaluations."""
 
     best: list[float]
-    policy_cpu_s: float
-    """CPU time of the policy and the graph."""
+    cpu_s: list[float]
+    """CPU time of the policy and the graph up to each evaluation."""
 
     @property
     def area(self) -> float:
@@ -37,6 +37,7 @@ def search(policy: SearchPolicy, problem: Problem, evaluations: int, seed: int) 
     graph = AttemptGraph("maximize")
     programs: dict[AttemptId, Program] = {}
     best: list[float] = []
+    cpu_s: list[float] = []
     waiting: deque[Directive] = deque()
     spent = 0.0
 
@@ -48,6 +49,7 @@ def search(policy: SearchPolicy, problem: Problem, evaluations: int, seed: int) 
         graph.put(attempt)
         policy.observe(attempt)
         spent += time.process_time() - started
+        cpu_s.append(spent)
         best.append(problem.true(programs[graph.best.id]) if graph.best else 0.0)
 
     judge(None, problem.seed)
@@ -67,7 +69,7 @@ def search(policy: SearchPolicy, problem: Problem, evaluations: int, seed: int) 
             judge(*_carried_out(problem, graph, programs, waiting.popleft(), rng))
     while waiting:
         judge(*_carried_out(problem, graph, programs, waiting.popleft(), rng))
-    return Course(best, spent)
+    return Course(best, cpu_s)
 
 
 def _carried_out(
