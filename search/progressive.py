@@ -5,25 +5,31 @@ With progress p in [0, 1] (the largest used share of any budget) and
 
     f(p) = smoothstep((p - focus_from) / (focus_until - focus_from))
     tau(p) = breadth ** (1 - f) * focus ** f
-    P(k) ~ exp(-k / tau) * (1/4 + value)
+    s = min(1, attempts finished since the best / (patience * expected evaluations))
+    T = focus * (tau / focus) ** s
+    P(k) ~ exp(-k / T) * (1/4 + value)
 
 the distribution is geometric in the rank up to the factor for `value`, the back-propagated mean
-reward with a virtual loss for expansions under way. Its entropy is 1 + ln(tau) for tau >> 1, so it
-falls from broad to focused along the smoothstep. A share of at most `LINES * (1 - f)` goes in equal
-parts to the best of every line instead, a line being the descendants of one draft. `breadth` and
-that share shrink with the square root of the evaluations that the budget allows: a hundred can't
-feed the front that ten thousand can.
+reward with a virtual loss for expansions under way. Its entropy is 1 + ln(T) for T >> 1. The
+pressure s senses whether exploitation pays: while the best keeps getting better nothing else is
+worth an evaluation, whatever the budget; once it does not, selection widens to what the schedule
+tau allows at this progress. A share of at most `LINES * s * (1 - f)` goes in equal parts to the
+best of every line instead, a line being the descendants of one draft. `breadth` and that share
+shrink with the square root of the evaluations that the budget allows: a hundred can't feed the
+front that ten thousand can.
 
 Operators. Drafts come first, then those that the state calls for take part in a lottery: debug when
 a failure may be repaired, evolve when the line of the base stagnates, fuse when there is another
 line to take from, aggregate when the whole graph stagnates, tune late, improve always. A ticket's
-weight is a prior times the rate at which the operator has improved on its base in this run.
+weight is a prior times the rate at which the operator has improved on its base in this run. To
+fuse, the best is the base where something differs from it.
 
 The seed of the idea is the soft switch from exploration to exploitation of MLEvolve
 (InternScience/MLEvolve), as are the operators evolve, fuse and aggregate. Changed here: rewards are
 ranks of scores instead of signs; selection is a distribution over the whole graph with an entropy
 schedule instead of UCT below a top-k gate; thresholds are shares of the budget instead of hours and
-absolute differences; operators earn their share; references are ranked by score and difference.
+absolute differences; stagnation opens selection instead of closing nodes; operators earn their
+share; references are ranked by score and difference.
 """
 
 import math
@@ -177,6 +183,10 @@ class ProgressivePolicy:
     def _patience(self, progress: float) -> float:
         return max(3.0, self._config.patience * self._expected(progress))
 
+    def _pressure(self, progress: float) -> float:
+        """How far exploitation has stopped paying: 0 at a new best, 1 after `patience` without."""
+        return min(1.0, self._since_best / self._patience(progress))
+
     def distribution(
         self,
         progress: float,
@@ -184,7 +194,9 @@ class ProgressivePolicy:
         avoid: Collection[AttemptId] = (),
     ) -> Mapping[AttemptId, float]:
         """Probability of each open attempt to be expanded next; sums to 1 unless it is empty."""
-        tau = self.temperature(progress)
+        pressure = self._pressure(progress)
+        narrow = self._config.focus
+        tau = narrow * (self.temperature(progress) / narrow) ** pressure
         weights: dict[AttemptId, float] = {}
         for k, group in enumerate(self._front.groups(avoid)):
             newest = group[-1]
@@ -204,7 +216,7 @@ class ProgressivePolicy:
         share = 0.0
         if len(open_lines) > 1:
             affordable = self._breadth(progress) / self._config.breadth
-            share = LINES * affordable * (1.0 - self.focus(progress))
+            share = pressure * LINES * affordable * (1.0 - self.focus(progress))
         chances = {a: (1.0 - share) * weight / total for a, weight in weights.items()}
         for best in open_lines if share else ():
             chances[best] += share / len(open_lines)
@@ -297,6 +309,11 @@ class ProgressivePolicy:
             reason = f"Attempt {broken} ended as {status}; repair it or give its idea up."
             return _directive(context, operator, broken, (), reason)
         if operator is Operator.FUSE:
+            best = next(iter(self._front))
+            if base != best and best not in context.avoid:
+                of_best = self._references(graph, best)
+                if of_best:
+                    standing, base, others = "the best", best, of_best
             chosen = context.rng.choices(list(others), weights=list(others.values()))[0]
             reason = f"Attempt {base} is {standing}; take from {chosen} what it lacks."
             return _directive(context, operator, base, (chosen,), reason)

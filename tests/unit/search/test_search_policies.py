@@ -306,7 +306,7 @@ def wide(count: int = 400) -> list[Attempt]:
 
 
 def test_selection_goes_from_broad_to_focused() -> None:
-    made = progressive(wide())
+    made = progressive(wide(), SearchConfig(patience=0.001))  # in stagnation all the time
     course = [entropy(made.distribution(p / 20)) for p in range(2, 21)]
     assert all(later <= earlier + 1e-9 for earlier, later in pairwise(course))
     assert course[0] > 1.5
@@ -314,6 +314,30 @@ def test_selection_goes_from_broad_to_focused() -> None:
     chances = made.distribution(1.0)
     assert math.isclose(sum(chances.values()), 1.0)
     assert max(chances.values()) > 0.75
+
+
+def test_selection_narrows_while_the_best_gets_better_and_widens_when_it_does_not() -> None:
+    improving = [*wide(), finished(400, 99.0, [1])]
+    course: list[float] = []
+    for fruitless in range(0, 400, 40):
+        stuck = [finished(401 + n, 0.5, [1]) for n in range(fruitless)]
+        course.append(entropy(progressive([*improving, *stuck]).distribution(0.5)))
+    assert all(later >= earlier - 0.05 for earlier, later in pairwise(course))
+    assert course[-1] > 2.0 * course[0]
+
+
+def test_fusing_begins_with_the_best_when_something_differs_from_it() -> None:
+    attempts = [
+        finished(0, 1.0, operator=Operator.DRAFT),
+        finished(1, 5.0, [0], operator=Operator.DRAFT),
+        finished(2, 9.0, [0], operator=Operator.DRAFT),
+    ]
+    graph = AttemptGraph("maximize", attempts)
+    made = progressive(attempts)
+    asked = [made.next(graph, context(n, progress=0.5)) for n in range(1, 400)]
+    assert {(d.base, d.references) for d in asked if d.operator is Operator.FUSE} == {
+        (AttemptId("2"), (AttemptId("1"),))
+    }
 
 
 def test_the_temperature_follows_the_stated_schedule() -> None:
