@@ -101,10 +101,10 @@ class ServeContract:
     async def test_hostile_candidates(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         command = ["python", "kernel.py"]
         async with self.evaluator(
-            open_evaluator, tmp_path, produce=command, timeout_s=3
+            open_evaluator, tmp_path, produce=command, timeout_s=8
         ) as evaluator:
-            for start in range(0, len(HOSTILE), 8):
-                some = HOSTILE[start : start + 8]
+            for start in range(0, len(HOSTILE), 4):
+                some = HOSTILE[start : start + 4]
                 verdicts = await asyncio.gather(
                     *(evaluator.evaluate(served(f"{RAW}\n{each.source}\n")) for each in some)
                 )

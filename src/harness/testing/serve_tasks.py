@@ -149,7 +149,7 @@ HOSTILE: tuple[Hostile, ...] = (
     Hostile("no start", "time.sleep(60)", Status.TIMEOUT, "did not start"),
     Hostile(
         "an answer byte by byte",
-        "start(); read()\nwhile True:\n    os.write(1, b'\\0'); time.sleep(0.3)",
+        "start(); read()\nwhile True:\n    os.write(1, b'\\0'); time.sleep(1.5)",
         Status.TIMEOUT,
         "no answer to double",
     ),

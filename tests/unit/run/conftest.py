@@ -25,6 +25,7 @@ from harness.run.store import Store
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
 from harness.sandbox.repository import Repository, TreeFile
+from harness.sandbox.watch import ProviderWatch
 from harness.tasks.loader import load_task
 
 
@@ -112,6 +113,7 @@ class Bench:
             endpoints=EndpointPool(),
             repository=self.repository,
             provider=self.provider,
+            watch=ProviderWatch(self.provider),
             capabilities=self.capabilities,
             executor=self.executor,
             python=None,
