@@ -109,22 +109,26 @@ def with_word(
 
     In order of sequence numbers. The counts are those of `words.BUCKETS`.
     """
-    rows: list[tuple[int, float]] = []
+    found: list[NDArray[np.int64]] = []
+    weights: list[NDArray[np.float64]] = []
+    left = limit
     with store.reading() as db:
         for bucket in BUCKETS:
-            found = db.execute(
-                "SELECT rowid FROM lexical WHERE lexical MATCH ? AND rowid > ? AND rowid <= ?"
-                " LIMIT ?",
-                (f'{bucket.column} : "{token}"{place.words()}', after, until, limit - len(rows)),
-            ).fetchall()
-            rows += [(row[0], bucket.mean) for row in found]
-            if len(rows) >= limit:
+            if left <= 0:
                 break
-    if not rows:
-        return np.zeros(0, np.int64), np.zeros(0)
-    seqs, place_of = np.unique(np.array([row[0] for row in rows], np.int64), return_inverse=True)
-    counts = np.bincount(place_of, weights=[row[1] for row in rows])
-    return seqs, counts.astype(np.float64)
+            # One text instead of a row for each record: a third of the time.
+            listed = db.execute(
+                "SELECT group_concat(rowid) FROM (SELECT rowid FROM lexical"
+                " WHERE lexical MATCH ? AND rowid > ? AND rowid <= ? LIMIT ?)",
+                (f'{bucket.column} : "{token}"{place.words()}', after, until, left),
+            ).fetchone()[0]
+            seqs = np.fromstring(listed or "", np.int64, sep=",")
+            found.append(seqs)
+            weights.append(np.full(len(seqs), bucket.mean))
+            left -= len(seqs)
+    every, place_of = np.unique(np.concatenate(found), return_inverse=True)
+    counts = np.bincount(place_of, weights=np.concatenate(weights), minlength=len(every))
+    return every, counts.astype(np.float64)
 
 
 def filtered(
