@@ -29,7 +29,14 @@ import yaml
 from tests.conftest import bubblewrap_problem, docker_problem
 from tests.e2e.reading import events, query
 from tests.fault.commander import Commander
-from tests.fault.victim import Snapshot, Victim, check_acknowledged, check_run, leftovers
+from tests.fault.victim import (
+    Snapshot,
+    Victim,
+    check_acknowledged,
+    check_run,
+    leftovers,
+    runners,
+)
 from tests.fault.watch import Watch
 
 from harness.run.config import read_saved
@@ -218,11 +225,12 @@ class Fuzz:
         """Also whoever runs the run now in a process of its own."""
         killed = False
         deadline = time.monotonic() + PATIENCE_S
-        while (pid := self._pid()) is not None:
+        while pids := runners(self.victim):
             assert time.monotonic() < deadline
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid or -1, signal.SIGKILL)
-                killed = True
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed = True
             time.sleep(0.02)
         return killed
 

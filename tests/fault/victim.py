@@ -1,5 +1,6 @@
 """A run that is launched, killed and resumed, and what must hold of it however often."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -236,6 +237,16 @@ def leftovers(victim: Victim) -> list[str]:
     found = [str(path) for path in victim.temporary.iterdir()]
     found += [str(path) for run in victim.runs for path in run.glob("scratch/*")]
     return found + [_described(process) for process in _processes(victim.folder)]
+
+
+def runners(victim: Victim) -> list[int]:
+    """Processes that run the run, or are about to: one that was detached has no lock at first."""
+    found: list[int] = []
+    for process in _processes(victim.folder):
+        with contextlib.suppress(OSError):
+            if {b"launch", b"resume"} & set((process / "cmdline").read_bytes().split(b"\0")):
+                found.append(int(process.name))
+    return found
 
 
 def _processes(folder: Path) -> list[Path]:
