@@ -71,7 +71,10 @@ class TaskView:
     direction: Direction
     baseline: float | None
     best_known: float | None
+    kind: str
+    """Of its evaluator: `answer`, `serve`, `repository` or `one_phase`."""
     produce: tuple[str, ...]
+    """The command that runs (`repository`: builds) a submission; empty where there is none."""
     outputs: tuple[str, ...]
     """Files that `produce` must write; empty when it is started to be called."""
     timeout_s: float

@@ -10,6 +10,7 @@ from uuid import uuid4
 from harness.errors import SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.judge_files import JudgeFiles
 from harness.sandbox.base import ExecResult, Mount, Sandbox, SandboxSpec
 from harness.sandbox.placing import clear
 
@@ -19,9 +20,9 @@ WORK = "/work"
 class Places:
     """Makes sandboxes for candidates, each with a fresh folder below `scratch`.
 
-    The folder is all that a sandbox is given; it holds the submission, and `beside` where that is
-    named (contents by file name). Sandboxes end and folders go in the background; `close` waits
-    for that.
+    The folder is all that a sandbox is given, but for `files` of an evaluator that runs candidates
+    itself. It holds the submission, and `beside` where that is named (contents by file name).
+    Sandboxes end and folders go in the background; `close` waits for that.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Places:
         context: EvaluatorContext,
         max_output_bytes: int,
         beside: Mapping[str, bytes] | None = None,
+        files: JudgeFiles | None = None,
     ) -> None:
         self._provider = context.provider
         self._scratch = context.scratch
         self._executor = context.executor
         self._max_output_bytes = max_output_bytes
         self._beside = beside or {}
+        self._files = files
         self._spec = SandboxSpec(
             purpose="produce",
             mounts=(),
@@ -57,10 +60,11 @@ class Places:
         sandbox: Sandbox | None = None
         try:
             await self._write(job, folder)
+            more = () if self._files is None else await self._files.mounts()
             sandbox = await self._provider.create(
                 replace(
                     self._spec,
-                    mounts=(Mount(folder, WORK, read_only=False),),
+                    mounts=(Mount(folder, WORK, read_only=False), *more),
                     labels={**self._spec.labels, **job.labels},
                     gpus=job.gpus,
                 )

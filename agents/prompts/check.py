@@ -56,6 +56,7 @@ def _samples() -> dict[str, list[Values]]:
         direction="maximize",
         baseline=1.0,
         best_known=2.0,
+        kind="answer",
         produce=("python", "solve.py"),
         outputs=("out.json",),
         timeout_s=60.0,
@@ -63,7 +64,16 @@ def _samples() -> dict[str, list[Values]]:
         knowledge="/knowledge",
     )
     bare = replace(informed, baseline=None, best_known=None, knowledge=None)
-    tasks = [informed, bare, replace(informed, outputs=())]
+    kinds = [
+        replace(informed, kind=kind, outputs=(), produce=produce)
+        for kind, produce in (
+            ("serve", informed.produce),
+            ("repository", ("make",)),
+            ("repository", ()),
+            ("one_phase", ()),
+        )
+    ]
+    tasks = [informed, bare, *kinds]
     systems = [
         {"agent": "agent-1", "task": task, "workdir": "/work", "command_timeout_s": 60.0}
         for task in tasks
