@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
@@ -69,8 +77,10 @@ class EvaluatorBase(BaseModel):
                     raise ValueError(f"stage {stage.name!r} cannot change {key!r}")
             try:
                 self.of_stage(stage)
-            except ValueError as error:
-                raise ValueError(f"stage {stage.name!r}: {error}") from None
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                key = ".".join(map(str, first["loc"]))
+                raise ValueError(f"stage {stage.name!r}: {key}: {first['msg']}") from None
         return self
 
 

@@ -112,15 +112,13 @@ class RepositoryTest(unittest.TestCase):
     repo: Repository
     private: Path
     """The task's private data."""
-    seed: int
+    seed: int = 0
     metrics: dict[str, float]
 
-    longMessage = True
-
-    @property
-    def random(self) -> random.Random:
-        """A generator of this evaluation's own; the same for each test of that name."""
-        return random.Random(f"{self.seed} {self.id()}")
+    def __init__(self, methodName: str = "runTest") -> None:  # noqa: N803 - unittest's name
+        super().__init__(methodName)
+        self.random = random.Random(f"{self.seed} {self.id()}")
+        """A generator of this evaluation's own, for this test."""
 
     def metric(self, name: str, value: float) -> None:
         """Report a number of this submission, for instance seconds or bytes."""

@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import secrets
+import select
 import sys
 
 TYPE_CHECKING = False
@@ -57,12 +58,28 @@ def evaluate(channel: int, token: bytes, arguments: list[str]) -> NoReturn:
     os._exit(0)
 
 
+def written(source: int, child: int) -> bytes:
+    """What came through the pipe until the child ended; processes it left may still hold it."""
+    os.set_blocking(source, False)
+    ended = os.pidfd_open(child)
+    data, going = b"", True
+    while going and len(data) <= MAX_ANSWER_BYTES:
+        # Once more after its end: what it wrote last.
+        going = ended not in select.select([source, ended], [], [])[0]
+        try:
+            while len(data) <= MAX_ANSWER_BYTES and (piece := os.read(source, 1 << 16)):
+                data += piece
+        except BlockingIOError:
+            continue
+        if going:
+            select.select([ended], [], [])
+            going = False
+    return data
+
+
 def answer_of(source: int, token: bytes, child: int) -> dict[str, Any]:
     """What the child wrote, if it is one whole answer and the child ended as it should."""
-    data = b""
-    while len(data) <= MAX_ANSWER_BYTES and (piece := os.read(source, 1 << 16)):
-        data += piece
-    os.close(source)
+    data = written(source, child)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code or not data.startswith(token):
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -13,6 +13,8 @@ from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.docker import DockerProvider
 from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.one_phase import OnePhaseContract
+from harness.testing.repository import RepositoryContract
 from harness.testing.serve import ServeContract
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -38,3 +40,11 @@ class TestEvaluatorOnDocker(OnDocker, EvaluatorContract):
 
 class TestServeOnDocker(OnDocker, ServeContract):
     """Of the kind `serve`."""
+
+
+class TestRepositoryOnDocker(OnDocker, RepositoryContract):
+    """Of the kind `repository`."""
+
+
+class TestOnePhaseOnDocker(OnDocker, OnePhaseContract):
+    """Of the kind `one_phase`."""

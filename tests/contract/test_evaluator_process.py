@@ -13,6 +13,8 @@ from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
 from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.one_phase import OnePhaseContract
+from harness.testing.repository import RepositoryContract
 from harness.testing.serve import ServeContract
 
 
@@ -37,3 +39,11 @@ class TestEvaluatorOnProcesses(OnProcesses, EvaluatorContract):
 
 class TestServeOnProcesses(OnProcesses, ServeContract):
     """Of the kind `serve`."""
+
+
+class TestRepositoryOnProcesses(OnProcesses, RepositoryContract):
+    """Of the kind `repository`."""
+
+
+class TestOnePhaseOnProcesses(OnProcesses, OnePhaseContract):
+    """Of the kind `one_phase`."""
