@@ -266,9 +266,7 @@ class Run:
 
     def _write_state(self, *, final: bool = False) -> None:
         core = self.core
-        core.store.accounts.session_wall(
-            self._session, core.budget.session_s, core.ending.reason if final else None
-        )
+        core.store.accounts.session_wall(self._session, core.budget.session_s)
         core.store.agent_states(
             {
                 agent: ("ended" if final else state.state, state.activity, state.since)
@@ -280,10 +278,12 @@ class Run:
                 core.store.answer(command, TOO_LATE)
             timings = {name: core.timings.seconds[name] for name in sorted(core.timings.seconds)}
             core.store.set_meta("timings", rows.dump(timings))
-            core.store.event(
-                EventKind.ENDED,
-                reason=core.ending.reason or "error",
-                evaluations=core.budget.evaluations,
+            # Last: from here on the run counts as ended.
+            core.store.accounts.end_session(
+                self._session,
+                core.budget.session_s,
+                core.ending.reason,
+                core.budget.evaluations,
             )
 
     def _outcome(self) -> Outcome:
