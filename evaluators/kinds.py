@@ -4,6 +4,7 @@ from harness.evaluators.answer import AnswerEvaluator
 from harness.evaluators.base import Evaluator
 from harness.evaluators.cascade import CascadeEvaluator
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.hidden import HiddenEvaluator
 from harness.evaluators.one_phase import OnePhaseEvaluator
 from harness.evaluators.repository import RepositoryEvaluator
 from harness.evaluators.serve import ServeEvaluator
@@ -19,11 +20,13 @@ from harness.tasks.evaluation import (
 def make_evaluator(context: EvaluatorContext) -> Evaluator:
     """An evaluator for the task of `context`; the caller closes it."""
     spec = context.task.file.evaluator
-    whole = _of_kind(context, spec)
-    if not spec.stages:
-        return whole
-    stages = [(stage, _of_kind(context, spec.of_stage(stage))) for stage in spec.stages]
-    return CascadeEvaluator(stages, whole, context.task.direction)
+    evaluator = _of_kind(context, spec)
+    if spec.stages:
+        stages = [(each, _of_kind(context, spec.varied(each.evaluator))) for each in spec.stages]
+        evaluator = CascadeEvaluator(stages, evaluator, context.task.direction)
+    if spec.hidden is not None:
+        evaluator = HiddenEvaluator(evaluator, spec.hidden, context.task.direction)
+    return evaluator
 
 
 def _of_kind(context: EvaluatorContext, spec: EvaluatorSpec) -> Evaluator:

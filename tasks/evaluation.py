@@ -1,5 +1,6 @@
 """The section `evaluator` of `task.yaml`: a model for each kind of evaluator."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -28,6 +29,27 @@ class StageSpec(BaseModel):
     """Keys of the section `evaluator` that are different in this stage."""
 
 
+class HiddenSpec(BaseModel):
+    """For scores on data that agents must not learn by asking often."""
+
+    model_config = Strict
+
+    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Scores and metrics are multiples of this, rounded to the worse one; everything in the run
+    goes by them."""
+    metrics: bool = False
+    """Whether agents are told the judge's metrics."""
+    feedback: bool = False
+    """Whether agents are told the judge's words."""
+    per_agent: int | None = Field(default=None, ge=1)
+    """Evaluations of one agent, at most."""
+    holdout: dict[str, Any] | None = None
+    """Keys of the section `evaluator` that are different when champions are scored once more, on
+    data nobody was told a score of; only the report has the result."""
+    champions: int = Field(default=3, ge=1, le=100)
+    """How many of the best are scored on the hold-out when the run ends."""
+
+
 class EvaluatorBase(BaseModel):
     """What every kind has: bounds, repeats and stages."""
 
@@ -47,6 +69,9 @@ class EvaluatorBase(BaseModel):
     """Cheaper evaluations that come first, in this order; the first that is not passed is the
     last."""
 
+    hidden: HiddenSpec | None = None
+    """How little is told of scores on hidden data; None: everything."""
+
     @property
     def command(self) -> tuple[str, ...]:
         """The command that runs or builds the candidate; empty where there is not one."""
@@ -61,27 +86,40 @@ class EvaluatorBase(BaseModel):
         """What a program that runs the judge is told of it; `evaluator` is where that folder is."""
         raise NotImplementedError
 
-    def of_stage(self, stage: StageSpec) -> Self:
-        """The section as it holds in a stage."""
-        whole = {**self.model_dump(exclude={"stages"}), **stage.evaluator}
+    def varied(self, keys: Mapping[str, Any]) -> Self:
+        """The section with other values for some keys, without stages and what is hidden."""
+        whole = {**self.model_dump(exclude={"stages", "hidden"}), **keys}
         return type(self).model_validate(whole, strict=True)
 
     @model_validator(mode="after")
-    def _stages_make_sense(self) -> Self:
+    def _variations_make_sense(self) -> Self:
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError("two of its 'stages' have the same name")
         for stage in self.stages:
-            for key in ("kind", "stages"):
-                if key in stage.evaluator:
-                    raise ValueError(f"stage {stage.name!r} cannot change {key!r}")
-            try:
-                self.of_stage(stage)
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                key = ".".join(map(str, first["loc"]))
-                raise ValueError(f"stage {stage.name!r}: {key}: {first['msg']}") from None
+            self._check_varied(f"stage {stage.name!r}", stage.evaluator)
+        if self.hidden is not None and self.hidden.holdout is not None:
+            self._check_varied("'hidden.holdout'", self.hidden.holdout)
         return self
+
+    def _check_varied(self, what: str, keys: Mapping[str, Any]) -> None:
+        for key in ("kind", "stages", "hidden"):
+            if key in keys:
+                raise ValueError(f"{what} cannot change {key!r}")
+        try:
+            self.varied(keys)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{what}: {key}: {first['msg']}") from None
+
+    @property
+    def variations(self) -> list[Self]:
+        """The section as it holds in each stage and on the hold-out."""
+        varied = [self.varied(stage.evaluator) for stage in self.stages]
+        if self.hidden is not None and self.hidden.holdout is not None:
+            varied.append(self.varied(self.hidden.holdout))
+        return varied
 
 
 class JudgedSpec(EvaluatorBase):

@@ -50,7 +50,7 @@ def load_task(reference: str | Path) -> Task:
             expected="the files of a first solution that runs and scores",
             action=f"put at least the program of evaluator.produce into {seed}",
         )
-    for spec in (file.evaluator, *map(file.evaluator.of_stage, file.evaluator.stages)):
+    for spec in (file.evaluator, *file.evaluator.variations):
         _check_evaluator(path, spec, seed, evaluator)
     if file.environment.python:
         # Loads `packaging`: only for tasks that need it.

@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     STARTED = "started"
     VERDICT = "verdict"
     LATE_VERDICT = "late_verdict"
+    HOLDOUT = "holdout"
     REFUSED = "refused"
     INTERVENTION = "intervention"
     HEARTBEATS = "heartbeats"

@@ -29,7 +29,7 @@ from harness.run.evaluation import Evaluations
 from harness.run.model_call import RecordedCall
 from harness.run.observed import ObservedSandbox
 from harness.run.rules import prompt_folders
-from harness.run.submissions import Submissions
+from harness.run.submissions import Submissions, quota_used
 from harness.sandbox.base import ExecResult, Sandbox
 from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
@@ -125,7 +125,7 @@ class RunContext:
         core.models.reward(self._agent)
         core.store.directives.close(self._agent)
         await core.hold(self._agent)
-        if core.ending:
+        if core.ending or quota_used(core, self._agent) is not None:
             return None
         with core.timings.phase("select"):
             directive = self._select()

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.agents.base import Assignment, Submitted
 from harness.attempt import Attempt, Status, Verdict
-from harness.errors import BudgetExhaustedError, SubmissionRefusedError
+from harness.errors import BudgetExhaustedError, QuotaUsedError, SubmissionRefusedError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.submission import RecordedSubmission
 from harness.events import EventKind
@@ -19,6 +19,21 @@ from harness.sandbox.workspace import Workspace
 
 DUPLICATES_PER_DIRECTIVE = 5
 TITLE_CHARACTERS = 200
+
+
+def quota_used(core: Core, agent: AgentId) -> str | None:
+    """What to tell an agent that may not submit any more by the task's quota; None: it may."""
+    hidden = core.task.file.evaluator.hidden
+    if hidden is None or hidden.per_agent is None:
+        return None
+    charged = sum(
+        each.agent == agent and (each.verdict is None or each.verdict.charged)
+        for each in core.graph
+        if each.status is not Status.DUPLICATE
+    )
+    if charged < hidden.per_agent:
+        return None
+    return f"{agent} has used the {hidden.per_agent} evaluations that the task allows each agent"
 
 
 class Submissions:
@@ -87,6 +102,8 @@ class Submissions:
             return await self._answer(AttemptId(earlier), wait=wait)
         await self._core.hold(self._agent)
         self._refuse_when_ending()
+        if (used := quota_used(self._core, self._agent)) is not None:
+            raise QuotaUsedError(used)
         self._core.say(self._agent, "working", "submitting")
         await self._core.budget.admit()
         started = False

@@ -11,6 +11,7 @@ from harness.errors import (
     InfrastructureError,
     ModelRefusedError,
     ModelUnavailableError,
+    QuotaUsedError,
     SandboxUnavailableError,
     UserError,
 )
@@ -57,6 +58,9 @@ class Supervisor:
             before = self._submitted(agent)
             try:
                 await self._life(agent)
+            except QuotaUsedError as error:
+                core.say(agent, "ended", str(error))
+                return
             except BudgetExhaustedError as error:
                 core.ending.request(error.budget)
                 core.say(agent, "ended", str(error))

@@ -175,7 +175,7 @@ def test_mistakes_in_stages(folder: Path, keys: str, more: str, wrong: str) -> N
 def test_a_stage_changes_some_keys(folder: Path) -> None:
     edit(folder, "  timeout_s", STAGE.format(keys="timeout_s: 3", more=""))
     spec = load_task(folder).file.evaluator
-    stage = spec.of_stage(spec.stages[0])
+    (stage,) = spec.variations
     assert (stage.timeout_s, stage.stages, spec.timeout_s) == (3, [], 20)
 
 
