@@ -84,6 +84,8 @@ class Guarantee(StrEnum):
     """Commands run under a uid that is not the harness's, or in a user namespace."""
     PROCESSES = "other processes"
     """Processes outside can be neither seen nor signalled."""
+    SYSTEM_CALLS = "system calls"
+    """Those that programs do without and kernels had holes in are refused (`seccomp.py`)."""
     CPUS = "cpus"
     MEMORY = "memory"
     PIDS = "pids"

@@ -24,6 +24,9 @@ class SandboxConfig(BaseModel):
     transport: Literal["auto", "bind", "tar"] = "auto"
     """How files get into containers: mounted folders, or tar streams where the daemon cannot mount
     this machine's (rootless, remote). `auto` asks the daemon."""
+    seccomp: Literal["harness", "engine"] = "harness"
+    """Which system calls are refused: `harness`, its own list (io_uring, user namespaces, BPF,
+    keyrings and more); `engine`, Docker's default profile, and none for other sandboxes."""
     limits: Limits = Field(default_factory=Limits)
     unsafe: bool = False
     """Run code that a model wrote even where the provider does not isolate it."""

@@ -22,6 +22,7 @@ from harness.sandbox.docker_container import Container
 from harness.sandbox.docker_sandbox import DockerSandbox
 from harness.sandbox.docker_upload import upload, upload_bytes
 from harness.sandbox.liveness import identity, is_dead
+from harness.sandbox.seccomp import docker_profile
 from harness.sandbox.uids import agent_owner
 from harness.sandbox.workspace import in_thread
 
@@ -99,6 +100,8 @@ class DockerProvider:
         lacking = {
             Guarantee.MEMORY: not self._info.get("MemoryLimit", True),
             Guarantee.PIDS: not self._info.get("PidsLimit", True),
+            Guarantee.SYSTEM_CALLS: self._config.seccomp != "harness"
+            or not _has_security(self._info, "seccomp"),
             Guarantee.CPUS: not self._info.get("CpuCfsQuota", True),
             # As an ordinary user commands have that user's own uid, though in namespaces apart.
             Guarantee.USER: self._owner is None and self.transport == "bind",
@@ -215,7 +218,7 @@ class DockerProvider:
             init=True,
             read_only=True,
             cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
+            security_opt=self._security(),
             network_mode=spec.network,
             mem_limit=memory_bytes,
             memswap_limit=memory_bytes,
@@ -245,6 +248,12 @@ class DockerProvider:
             ],
         )
         return cast("Mapping[str, Any]", config)
+
+    def _security(self) -> list[str]:
+        options = ["no-new-privileges:true"]
+        if self._config.seccomp == "harness":
+            options.append(f"seccomp={docker_profile()}")
+        return options
 
     def _tmpfs(self, spec: SandboxSpec) -> dict[str, str]:
         """Folders in memory: scratch, and whatever cannot be mounted."""
@@ -336,6 +345,12 @@ def _remove_container(client: docker.DockerClient, container_id: str) -> None:
         except docker.errors.APIError as error:
             if "already in progress" not in str(error):
                 raise
+
+
+def _has_security(info: Mapping[str, Any], name: str) -> bool:
+    """Whether the daemon has a security module: `name=seccomp,profile=default` and the like."""
+    options = cast("list[str]", info.get("SecurityOptions") or [])
+    return any(option.split(",")[0] in (name, f"name={name}") for option in options)
 
 
 def _mounts_work(address: str, info: Mapping[str, Any]) -> bool:
