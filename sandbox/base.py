@@ -261,6 +261,8 @@ class Capabilities:
     enforced: tuple[Guarantee, ...]
     not_enforced: tuple[Guarantee, ...]
     detail: str
+    warnings: tuple[str, ...] = ()
+    """What is known to be wrong with it here, a line each."""
 
 
 class SandboxProvider(Protocol):

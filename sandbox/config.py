@@ -24,6 +24,8 @@ class SandboxConfig(BaseModel):
     transport: Literal["auto", "bind", "tar"] = "auto"
     """How files get into containers: mounted folders, or tar streams where the daemon cannot mount
     this machine's (rootless, remote). `auto` asks the daemon."""
+    runtime: str | None = None
+    """Docker's runtime for containers, such as `runsc` (gVisor); None: the daemon's default."""
     seccomp: Literal["harness", "engine"] = "harness"
     """Which system calls are refused: `harness`, its own list (io_uring, user namespaces, BPF,
     keyrings and more); `engine`, Docker's default profile, and none for other sandboxes."""

@@ -75,6 +75,8 @@ async def open_run(
         if config != read_saved(folder.config):
             save_config(config, folder.config)
             store.event(EventKind.BUDGET_EXTENDED, **config.budget.model_dump(exclude_none=True))
+        for warning in capabilities.warnings:
+            store.event(EventKind.WARNING, text=warning)
         watch = watch_provider(provider, capabilities.name, store, clock)
         stack.push_async_callback(watch.close)
         endpoints = open_endpoints(store, clock)
