@@ -61,7 +61,16 @@ async def open_evaluator(
         provider, capabilities = await open_provider(config, executor)
         try:
             python = await prepare_environment(task, provider, capabilities, executor)
-            context = EvaluatorContext(task, provider, config.limits, python, scratch, executor, {})
+            context = EvaluatorContext(
+                task,
+                provider,
+                config.limits,
+                python,
+                scratch,
+                executor,
+                {},
+                prestart=config.prestart,
+            )
             pool = await make_pool(context, capabilities, config, evaluators)
             try:
                 yield OpenEvaluator(pool, capabilities, executor)

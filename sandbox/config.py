@@ -26,6 +26,9 @@ class SandboxConfig(BaseModel):
     this machine's (rootless, remote). `auto` asks the daemon."""
     runtime: str | None = None
     """Docker's runtime for containers, such as `runsc` (gVisor); None: the daemon's default."""
+    prestart: int = Field(default=0, ge=0, le=64)
+    """Sandboxes for candidates that are started ahead, for the next evaluations; each is used once.
+    Saves the start of a container at the price of its memory."""
     seccomp: Literal["harness", "engine"] = "harness"
     """Which system calls are refused: `harness`, its own list (io_uring, user namespaces, BPF,
     keyrings and more); `engine`, Docker's default profile, and none for other sandboxes."""

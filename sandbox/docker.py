@@ -14,19 +14,18 @@ from docker.types import Mount as DockerMount
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox import files
-from harness.sandbox.base import MIB, Capabilities, Guarantee, Limits, SandboxSpec
+from harness.sandbox.base import MIB, Capabilities, Limits, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.docker_client import connect, host_address, translated
 from harness.sandbox.docker_container import Container
 from harness.sandbox.docker_engine import (
+    capabilities,
     check_runtime,
     is_podman,
-    lacking,
     mounts_work,
     own_threads,
     security_options,
     shares_kernel,
-    warnings,
 )
 from harness.sandbox.docker_sandbox import DockerSandbox
 from harness.sandbox.docker_upload import upload, upload_bytes
@@ -46,9 +45,9 @@ _REMOVALS = 8
 _SHARED_MEMORY_BYTES = 64 * MIB
 _OPEN_FILES = 8192
 # What is ours in a container: the init, the `sleep`, the guard of a command.
-_PODMAN_PROCESSES = 32_768
-"""Of all containers together: the kernel counts a uid's processes."""
 _OWN_PROCESSES = 3
+# Of all containers together: the kernel counts a uid's processes.
+_PODMAN_PROCESSES = 32_768
 
 
 class DockerProvider:
@@ -108,23 +107,16 @@ class DockerProvider:
                 raise SandboxUnavailableError(
                     f"the image {image} is missing; build it: harness image build"
                 ) from error
-        lacks = lacking(
+        runtime = f", runtime {self._config.runtime}" if self._config.runtime else ""
+        bound = self.transport == "bind"
+        return capabilities(
             self._info,
+            self._version,
             runtime=self._config.runtime,
             seccomp=self._config.seccomp == "harness",
-            separate_user=self._owner is not None or self.transport != "bind",
-        )
-        runtime = f", runtime {self._config.runtime}" if self._config.runtime else ""
-        return Capabilities(
-            name="docker",
-            isolates_model_code=True,
-            enforced=tuple(word for word in Guarantee if word not in lacks),
-            not_enforced=tuple(word for word in Guarantee if word in lacks),
-            detail=(
-                f"{'Podman' if is_podman(self._version) else 'Docker'} {self._version.get('Version', '?')} at {self._address}, image {image}, "
-                f"files by {'mounted folders' if self.transport == 'bind' else 'streams'}{runtime}"
-            ),
-            warnings=warnings(self._version),
+            separate_user=self._owner is not None or not bound,
+            detail=f"at {self._address}, image {image}, files by "
+            f"{'mounted folders' if bound else 'streams'}{runtime}",
         )
 
     async def _connected(self) -> docker.DockerClient:

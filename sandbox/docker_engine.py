@@ -12,7 +12,7 @@ from typing import Any, cast
 import platformdirs
 
 from harness.errors import SandboxUnavailableError
-from harness.sandbox.base import Guarantee
+from harness.sandbox.base import Capabilities, Guarantee
 from harness.sandbox.seccomp import docker_profile
 
 
@@ -156,6 +156,28 @@ def mounts_work(address: str, info: Mapping[str, Any]) -> bool:
     # Docker Desktop shares folders with its virtual machine. Elsewhere, a daemon of another name
     # is reached through a forwarded socket or from within a container.
     return platform.system() == "Darwin" or info.get("Name") == platform.node()
+
+
+def capabilities(
+    info: Mapping[str, Any],
+    version: Mapping[str, Any],
+    *,
+    runtime: str | None,
+    seccomp: bool,
+    separate_user: bool,
+    detail: str,
+) -> Capabilities:
+    """What containers of an engine enforce; `detail` is what else there is to say."""
+    lacks = lacking(info, runtime=runtime, seccomp=seccomp, separate_user=separate_user)
+    name = "Podman" if is_podman(version) else "Docker"
+    return Capabilities(
+        name="docker",
+        isolates_model_code=True,
+        enforced=tuple(word for word in Guarantee if word not in lacks),
+        not_enforced=tuple(word for word in Guarantee if word in lacks),
+        detail=f"{name} {version.get('Version', '?')} {detail}",
+        warnings=warnings(version),
+    )
 
 
 def security_options(version: Mapping[str, Any], address: str, *, seccomp: bool) -> list[str]:

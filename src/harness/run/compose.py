@@ -102,6 +102,7 @@ async def open_run(
             executor=executor,
             labels={"harness.run": folder.id},
             watch=watch,
+            prestart=config.sandbox.prestart,
         )
         open_pool = partial(
             make_pool,
