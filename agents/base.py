@@ -80,6 +80,8 @@ class TaskView:
     timeout_s: float
     submission: tuple[str, ...]
     """Patterns of the files that are submitted."""
+    hosts: tuple[str, ...] = ()
+    """What agents' commands reach over the network, through the proxy."""
     knowledge: str | None = None
     """Folder with files the user gives to agents, as their commands see it; read only."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.sandbox.base import Limits
+from harness.sandbox.egress.proxy import EgressConfig
 
 DEFAULT_IMAGE = "harness-base"
 
@@ -32,6 +33,8 @@ class SandboxConfig(BaseModel):
     seccomp: Literal["harness", "engine"] = "harness"
     """Which system calls are refused: `harness`, its own list (io_uring, user namespaces, BPF,
     keyrings and more); `engine`, Docker's default profile, and none for other sandboxes."""
+    egress: EgressConfig = Field(default_factory=EgressConfig)
+    """The way out for agents' commands; candidates and judges have none."""
     limits: Limits = Field(default_factory=Limits)
     unsafe: bool = False
     """Run code that a model wrote even where the provider does not isolate it."""

@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     TEAM = "team"
     MODEL_CHOICE = "model_choice"
     ENDPOINT = "endpoint"
+    EGRESS = "egress"
     CRASH = "crash"
     COMMAND = "command"
     WARNING = "warning"

@@ -16,7 +16,7 @@ from harness.evaluators.pool import EvaluatorPool
 from harness.events import EventKind
 from harness.memory.open import open_memory
 from harness.run.budget import Budget
-from harness.run.checks import check_isolation
+from harness.run.checks import check_egress, check_isolation
 from harness.run.chronicle import Chronicle
 from harness.run.commands import PAUSED
 from harness.run.config import RunConfig, read_saved, save_config
@@ -62,6 +62,7 @@ async def open_run(
         provider, capabilities = await open_provider(config.sandbox, executor)
         stack.push_async_callback(provider.close)
         check_isolation(config, capabilities)
+        check_egress(config, provider)
         await provider.reap()  # what dead runs left, this one's earlier sessions included
         python = await prepare_environment(task, provider, capabilities, executor)
         # A slow embedder or the index must not hold up commands and git: a pool of its own.

@@ -62,7 +62,7 @@ class RunContext:
         self._submissions = Submissions(core, agent, workspace, evaluations)
         self._current: Assignment | None = None
         knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
-        self._task = task_view(core.task, knowledge)
+        self._task = task_view(core.task, knowledge, core.config.sandbox.egress.hosts)
 
     @property
     def agent(self) -> AgentId:
@@ -264,7 +264,7 @@ class RunContext:
         return self._current.directive.number if self._current else None
 
 
-def task_view(task: Task, knowledge: str | None) -> TaskView:
+def task_view(task: Task, knowledge: str | None, hosts: Sequence[str] = ()) -> TaskView:
     """What agents may know of a task; `knowledge` as their commands see the folder."""
     file, spec = task.file, task.file.evaluator
     return TaskView(
@@ -278,5 +278,6 @@ def task_view(task: Task, knowledge: str | None) -> TaskView:
         outputs=tuple(spec.outputs) if isinstance(spec, AnswerSpec) else (),
         timeout_s=spec.timeout_s,
         submission=tuple(file.submission.include),
+        hosts=tuple(hosts),
         knowledge=knowledge,
     )
