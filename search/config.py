@@ -10,8 +10,8 @@ class SearchConfig(BaseModel):
 
     policy: str = "progressive"
     """`progressive`, `greedy`, `best_of_n`, `random`, or `package.module:Class`."""
-    branches: int = Field(default=7, ge=1, le=100)
-    """Independent drafts to start from; a budget below 40 evaluations each gets fewer."""
+    branches: int = Field(default=30, ge=1, le=1000)
+    """Independent drafts to start from; a budget below 10 evaluations each gets fewer."""
     front: int = Field(default=48, ge=1, le=1024)
     """Distinct scores that stay open to selection."""
     breadth: float = Field(default=3.0, gt=0)

@@ -19,10 +19,11 @@ shrink with the square root of the evaluations that the budget allows: a hundred
 front that ten thousand can.
 
 Operators. Drafts come first, then those that the state calls for take part in a lottery: debug when
-a failure may be repaired, evolve when the line of the base stagnates, fuse when there is another
-line to take from, aggregate when the whole graph stagnates, tune late, improve always. A ticket's
-weight is a prior times the rate at which the operator has improved on its base in this run. To
-fuse, the best is the base where something differs from it.
+a failure may be repaired, evolve when the line of the base stagnates, fuse and aggregate when there
+are other lines to take from, tune late, improve always. A ticket's weight is a prior times the rate
+at which the operator has improved on its base in this run; to fuse has EARLY_FUSING times more on
+top while f = 0, since lines that run into one have less and less to give. To fuse, the best is the
+base where something differs from it. Drafts take a tenth of the evaluations at most.
 
 The seed of the idea is the soft switch from exploration to exploitation of MLEvolve
 (InternScience/MLEvolve), as are the operators evolve, fuse and aggregate. Changed here: rewards are
@@ -47,8 +48,10 @@ from harness.search.reward import Rewards
 
 LINES = 0.25
 """Probability at the start of expanding the best of some line, whatever its score."""
-EVALUATIONS_PER_BRANCH = 40
-"""A budget smaller than this times `branches` gets fewer drafts."""
+EVALUATIONS_PER_BRANCH = 10
+"""A budget smaller than this times `branches` gets fewer drafts: at most a tenth of it."""
+EARLY_FUSING = 3.0
+"""How much more is fused while the graph is broad: lines that run into one have less to give."""
 AFFORDABLE = 16.0
 """The temperature at the start is the square root of the evaluations, divided by this."""
 DRAFT_TRIES = 4
@@ -259,13 +262,14 @@ class ProgressivePolicy:
         patience = self._patience(progress)
         line = self._lines.get(self._line_of[base])
         stagnant = line is not None and line.since >= patience
+        varied = 1.0 + EARLY_FUSING * (1.0 - self.focus(progress))
         late = progress - self._config.tune_from
         priors = {
             Operator.IMPROVE: 1.0,
             Operator.DEBUG: 0.3 if broken else 0.0,
             Operator.EVOLVE: 1.0 if stagnant else 0.0,
-            Operator.FUSE: (1.0 if stagnant else 0.3) if others else 0.0,
-            Operator.AGGREGATE: 0.6 if len(others) > 1 and self._since_best >= patience else 0.0,
+            Operator.FUSE: (1.0 if stagnant else 0.3) * varied if others else 0.0,
+            Operator.AGGREGATE: 0.3 if len(others) > 1 else 0.0,
             Operator.TUNE: max(0.0, late) / max(1.0 - self._config.tune_from, 0.01),
         }
         return {
@@ -322,7 +326,7 @@ class ProgressivePolicy:
             best = next(iter(self._front))
             if best not in context.avoid:
                 several, base = tuple(a for a in several if a != best), best
-            reason = f"No better score for {self._since_best} evaluations; join what is best."
+            reason = "Join what is best in several lines."
             return _directive(context, operator, base, several, reason)
         reasons = {
             Operator.EVOLVE: f"The line of attempt {base} stagnates; learn from its own course.",

@@ -359,9 +359,9 @@ def test_a_small_budget_gets_a_narrow_front_and_few_drafts() -> None:
     assert few.temperature(0.1) < many.temperature(0.001)
     seed = finished(0, 1.0, operator=Operator.DRAFT)
     graph = AttemptGraph("maximize", [seed])
-    operators = [progressive([seed]).next(graph, context(1, progress=1 / n)) for n in (50, 5000)]
+    operators = [progressive([seed]).next(graph, context(1, progress=1 / n)) for n in (15, 5000)]
     assert [d.operator for d in operators] == [Operator.DRAFT, Operator.DRAFT]
-    one_draft = context(2, progress=1 / 50, in_flight=[SEED_ATTEMPT])
+    one_draft = context(2, progress=1 / 15, in_flight=[SEED_ATTEMPT])
     assert progressive([seed]).next(graph, one_draft).operator is not Operator.DRAFT
     one_of_three = context(2, progress=1 / 5000, in_flight=[SEED_ATTEMPT])
     assert progressive([seed]).next(graph, one_of_three).operator is Operator.DRAFT
