@@ -34,7 +34,7 @@ share; references are ranked by score and difference.
 """
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -44,6 +44,7 @@ from harness.search.base import Directive, SearchContext
 from harness.search.config import SearchConfig
 from harness.search.front import Front
 from harness.search.graph import AttemptGraph
+from harness.search.repairs import Repairs
 from harness.search.reward import Rewards
 
 LINES = 0.25
@@ -56,8 +57,6 @@ AFFORDABLE = 16.0
 """The temperature at the start is the square root of the evaluations, divided by this."""
 DRAFT_TRIES = 4
 """Directives per wanted draft after which no more are asked for."""
-BROKEN = 16
-"""Failures remembered as candidates for debugging; the newest."""
 CANDIDATES = 24
 """Attempts looked at as references."""
 ANCESTORS = 64
@@ -104,8 +103,7 @@ class ProgressivePolicy:
         self._line_of: dict[AttemptId, AttemptId] = {}
         self._lines: dict[AttemptId, Line] = {}
         self._records: dict[Operator, Record] = {}
-        self._broken: deque[AttemptId] = deque(maxlen=BROKEN)
-        self._debug_depth: dict[AttemptId, int] = {}
+        self._repairs = Repairs(config.debug_depth)
         self._drafts = 0
         self._finished = 0
         self._since_best = 0
@@ -134,7 +132,7 @@ class ProgressivePolicy:
             self._scores[attempt.id] = attempt.score
         elif to_beat is not None:
             self._scores[attempt.id] = to_beat
-        self._follow_debugging(attempt, base)
+        self._repairs.observe(attempt)
 
     def _follow_line(self, attempt: Attempt, base: AttemptId | None) -> None:
         starts = base is None or base == SEED_ATTEMPT or attempt.operator is Operator.DRAFT
@@ -148,16 +146,6 @@ class ProgressivePolicy:
             line.score is None or better(self._direction, attempt.score, line.score)
         ):
             line.best, line.score, line.since = attempt.id, attempt.score, 0
-
-    def _follow_debugging(self, attempt: Attempt, base: AttemptId | None) -> None:
-        depth = 0
-        if attempt.operator is Operator.DEBUG and base is not None:
-            depth = self._debug_depth.get(base, 0) + 1
-            if base in self._broken:
-                self._broken.remove(base)
-        if attempt.score is None and base is not None and depth < self._config.debug_depth:
-            self._debug_depth[attempt.id] = depth
-            self._broken.append(attempt.id)
 
     # Schedule
 
@@ -248,8 +236,7 @@ class ProgressivePolicy:
         return started < wanted and context.number <= DRAFT_TRIES * wanted
 
     def _repairable(self, context: SearchContext) -> AttemptId | None:
-        taken = {*context.in_flight, *context.avoid}
-        open_failures = [a for a in reversed(self._broken) if a not in taken]
+        open_failures = self._repairs.open({*context.in_flight, *context.avoid})
         hope = {
             a: self._rewards.rank(self._scores[a]) if a in self._scores else 0.0
             for a in open_failures
