@@ -10,7 +10,8 @@ is tied with, below or above a policy: Wilcoxon's signed-rank test over instance
 Holm's correction over all comparisons of the table, at 5 %. The split `tuning` is for changing
 policies; figures are reported on `report`, which has other functions, sizes, shifts and seeds.
 
-The family `library` is the tasks of the library with the offline agent's proposer, 120 evaluations.
+The family `library` is the tasks of the library with the offline agent's proposer: 100 evaluations
+and at most 20 seeds.
 
 No sandbox and no model: the graph, the protocol and the policies are the real ones, evaluations
 are pure functions. Under noise the true score of what looked best is reported. `--cost` measures
@@ -28,7 +29,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.search.drive import Course, Pure, search
-from benchmarks.search.library import EVALUATIONS, REPORT_TASKS, TUNING_TASKS, LibraryTask
+from benchmarks.search.library import (
+    EVALUATIONS,
+    MOST_SEEDS,
+    REPORT_TASKS,
+    TUNING_TASKS,
+    LibraryTask,
+)
 from benchmarks.search.peers import Aide, MlEvolve, OpenEvolveIslands
 from benchmarks.search.problems import REPORT, TUNING, Multimodal
 
@@ -95,7 +102,7 @@ def run(
         Job(split, family, number, seed, name, evaluations)
         for family in families or instances
         for number in range(instances[family])
-        for seed in range(seeds)
+        for seed in range(min(seeds, MOST_SEEDS) if family == LIBRARY else seeds)
         for name in policies
     ]
     courses: dict[str, dict[str, list[Course]]] = {}
