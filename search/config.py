@@ -7,6 +7,19 @@ from pydantic import BaseModel, ConfigDict, Field
 Descriptor = Annotated[str, Field(pattern=r"^(generation|operator|references|duration|metric:.+)$")]
 
 
+class NoveltyConfig(BaseModel):
+    """What is refused, before it costs an evaluation, as nearly the same as an earlier attempt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    normalised: bool = True
+    """Refuse what differs from an attempt only in comments, docstrings or formatting of Python."""
+    similarity: float = Field(default=1.0, gt=0, le=1)
+    """Refuse what the memory's embedder takes for this similar to an attempt (cosine); 1: never."""
+    retries: int = Field(default=3, ge=0)
+    """Refusals in a directive, after which a submission is evaluated whatever it resembles."""
+
+
 class SearchConfig(BaseModel):
     """Which policy chooses what to try next, and how it does so."""
 
@@ -43,3 +56,4 @@ class SearchConfig(BaseModel):
     `duration`, or `metric:NAME` for a metric of the judge's."""
     bins: int = Field(default=6, ge=1, le=100)
     """`islands`: bins of each descriptor."""
+    novelty: NoveltyConfig = Field(default_factory=NoveltyConfig)
