@@ -25,6 +25,7 @@ from harness.run.evaluation import Evaluations
 from harness.run.folder import RunFolder, RunLock
 from harness.run.holdout import Holdout
 from harness.run.models import ModelChooser
+from harness.run.novelty import Novelty
 from harness.run.orchestrator import Run
 from harness.run.outages import open_endpoints, watch_provider
 from harness.run.pauses import Pauses
@@ -89,6 +90,7 @@ async def open_run(
             watch=watch,
             capabilities=capabilities,
             executor=executor,
+            novelty=Novelty(config.search.novelty, config.memory, repository),
             python=python,
         )
         # A kill leaves working folders and the judge's copy of the private data behind.
