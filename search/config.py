@@ -1,6 +1,6 @@
 """Settings of the search policies."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,3 +57,6 @@ class SearchConfig(BaseModel):
     bins: int = Field(default=6, ge=1, le=100)
     """`islands`: bins of each descriptor."""
     novelty: NoveltyConfig = Field(default_factory=NoveltyConfig)
+    objectives: Literal["score", "weighted", "hypervolume"] = "hypervolume"
+    """Of a task with several objectives: bases by their share of the front's hypervolume, the
+    weighted sum of gains over the seed as the score, or the score alone."""

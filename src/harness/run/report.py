@@ -7,6 +7,7 @@ from harness.attempt import Attempt, Operator, Status, better
 from harness.ids import AgentId
 from harness.run.accounts import Account
 from harness.run.budget import format_budget
+from harness.run.objectives import saved_objectives
 from harness.run.revivals import revivals
 from harness.run.usage import UsageView, read_usage
 from harness.run.views import RunView, holdout_verdicts, timings, warnings
@@ -24,6 +25,7 @@ def render_report(view: RunView) -> str:
     sections = [
         _summary(view),
         _holdout(view),
+        _front(view),
         _curve(view),
         _best_diff(view),
         _revivals(view),
@@ -74,6 +76,27 @@ def _holdout(view: RunView) -> str:
     for attempt, verdict in verdicts.items():
         found = verdict.status.value if verdict.score is None else repr(verdict.score)
         lines.append(f"| {attempt} | {told.get(attempt)!r} | {found} |")
+    return "\n".join(lines)
+
+
+def _front(view: RunView) -> str:
+    front = view.front
+    if front is None:
+        return ""
+    objectives = saved_objectives(view.folder)
+    names = " | ".join(f"{each.metric} ({each.direction})" for each in objectives)
+    lines = [
+        "## Pareto front",
+        "",
+        "No attempt is as good as one of these in all objectives.",
+        "",
+        f"| attempt | score ({view.direction}) | {names} |",
+        "|---" * (2 + len(objectives)) + "|",
+    ]
+    for attempt in (a for a in view.attempts if a.id in front.members):
+        metrics = attempt.verdict.metrics if attempt.verdict is not None else {}
+        values = " | ".join(f"{metrics[each.metric]:.10g}" for each in objectives)
+        lines.append(f"| {attempt.id} | {attempt.score:.10g} | {values} |")
     return "\n".join(lines)
 
 
