@@ -21,6 +21,7 @@ from harness.agents.conversation import (
     Operation,
     append,
     noted,
+    said,
     sendable,
     tool,
     unanswered,
@@ -187,9 +188,10 @@ class Worker:
             return {"desk": self._room.refused(desk, request, tools, error).dump()}
         for notice in late:
             self._log("user", notice)
+        message = said(answer.message)
         self._log(
             "assistant",
-            answer.message,
+            message,
             turn=turns,
             finish_reason=answer.finish_reason,
             usage=asdict(answer.usage),
@@ -202,9 +204,9 @@ class Worker:
         gauge = self._room.answered(gauge, asked, tools, answer.usage.prompt_tokens)
         running = self._bench.jobs.running
         desk = replace(desk, turns=turns, squeeze=0, gauge=gauge, jobs=running)
-        operations: list[Operation] = [append(*late, answer.message)]
+        operations: list[Operation] = [append(*late, message)]
         reminder = None
-        if "tool_calls" not in answer.message:
+        if "tool_calls" not in message:
             reminder = self._reminder(desk, answer, noted(state["messages"]))
         if reminder is not None:
             deliveries = self._news.take()

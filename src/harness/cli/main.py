@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from harness.cli.commands import all_commands, help_page
+from harness.cli.streams import keep_secrets
 from harness.errors import HarnessError, ModelRefusedError, UserError
 from harness.version import package_version
 
@@ -17,7 +18,9 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    raise SystemExit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    keep_secrets(stdout=given[:1] in (["launch"], ["resume"]))
+    raise SystemExit(run(given))
 
 
 def run(arguments: list[str]) -> int:

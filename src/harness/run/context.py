@@ -23,6 +23,7 @@ from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.ids import AgentId, AttemptId
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
+from harness.redact import redact
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
@@ -253,7 +254,7 @@ class RunContext:
         self._core.say(self._agent, "working", activity)
 
     def log(self, turn: Mapping[str, Any]) -> None:
-        line = json.dumps({"at": self._core.clock.now(), **turn}, ensure_ascii=False)
+        line = redact(json.dumps({"at": self._core.clock.now(), **turn}, ensure_ascii=False))
         path = self._core.folder.transcripts / f"{self._agent}.jsonl"
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")

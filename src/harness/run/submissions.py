@@ -11,6 +11,7 @@ from harness.evaluators.base import EvaluationJob
 from harness.evaluators.submission import RecordedSubmission
 from harness.events import EventKind
 from harness.ids import AgentId, AttemptId, CommitHash, TreeHash
+from harness.redact import redact
 from harness.run.attempts import Candidate
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
@@ -142,7 +143,10 @@ class Submissions:
         core, assignment = self._core, self._assignment
         if assignment is None:
             raise SubmissionRefusedError("there is no open directive: ask for an assignment first")
-        title = " ".join(title.split())[:TITLE_CHARACTERS] or assignment.directive.operator.value
+        title = (
+            " ".join(redact(title).split())[:TITLE_CHARACTERS]
+            or assignment.directive.operator.value
+        )
         known = {assignment.base.id, *assignment.directive.references}
         consulted = [each for each in self._consulted if each not in known]
         references = (*assignment.directive.references, *consulted)
