@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
 
-from harness.redact import redact
+from harness.redact import redact, redact_data
 
 Message = dict[str, Any]
 """A chat message of the OpenAI API. Our own marks are never sent: `harness` says what kind it is,
@@ -92,7 +92,7 @@ def _said_to_tool(call: Message) -> Message:
     function = call["function"]
     if function["name"] in IN_SANDBOX:
         return call
-    return {**call, "function": {**function, "arguments": redact(function["arguments"])}}
+    return {**call, "function": redact_data(function)}
 
 
 def sendable(messages: Sequence[Message]) -> list[Message]:
