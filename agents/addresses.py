@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from harness.agents.config import ModelConfig
 from harness.errors import ConfigurationError
-from harness.redact import protect
 
 URL_VARIABLE = "OPENAI_BASE_URL"
 KEY_VARIABLE = ModelConfig.model_fields["key_variable"].default
@@ -50,5 +49,4 @@ def resolve_endpoint(config: ModelConfig, environ: Mapping[str, str] | None = No
             expected=f"a key in {variable}",
             action=f"export {variable}=…, or set {URL_VARIABLE} to an endpoint of your own",
         )
-    protect(key, variable)
     return Endpoint(url, key)

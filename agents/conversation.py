@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
 
-from harness.redact import redact, redact_data
-
 Message = dict[str, Any]
 """A chat message of the OpenAI API. Our own marks are never sent: `harness` says what kind it is,
 a summary keeps `notes` (titles of notes), `decisions` (words around submissions) and `words` (the
@@ -22,9 +20,6 @@ _MARKS = frozenset({"harness", "notes", "decisions", "words"})
 INVALID_ARGUMENTS = "arguments_that_are_not_json"
 """Key under which tool arguments that were not JSON are kept: some servers refuse to read them back
 as they were."""
-
-IN_SANDBOX = frozenset({"bash", "try", "write", "edit"})
-"""Tools whose arguments are what happens in the sandbox."""
 
 TRIMMED_CHARACTERS = 200
 KEPT_CHARACTERS = 300
@@ -67,32 +62,12 @@ def append(*messages: Message) -> Append:
 
 def user(text: str, kind: str) -> Message:
     """A message to the model; `kind` says why: `directive`, `heartbeat`, `reminder`, `summary`."""
-    return {"role": "user", "content": redact(text), "harness": kind}
+    return {"role": "user", "content": text, "harness": kind}
 
 
 def tool(call: str, text: str) -> Message:
     """The answer to the tool call with the id `call`."""
-    return {"role": "tool", "tool_call_id": call, "content": redact(text)}
-
-
-def said(message: Message) -> Message:
-    """A model's answer as it is kept, without secrets.
-
-    What it writes into files and commands is its own and stays; values of secrets never come here.
-    """
-    kept = dict(message)
-    if isinstance(words := message.get("content"), str):
-        kept["content"] = redact(words)
-    if "tool_calls" in message:
-        kept["tool_calls"] = [_said_to_tool(call) for call in message["tool_calls"]]
-    return kept
-
-
-def _said_to_tool(call: Message) -> Message:
-    function = call["function"]
-    if function["name"] in IN_SANDBOX:
-        return call
-    return {**call, "function": redact_data(function)}
+    return {"role": "tool", "tool_call_id": call, "content": text}
 
 
 def sendable(messages: Sequence[Message]) -> list[Message]:
@@ -115,8 +90,8 @@ def noted(messages: Sequence[Message]) -> list[str]:
     for message in messages:
         notes += message.get("notes", ())
         for arguments in _called(message, "memory_note"):
-            title = redact(str(arguments.get("title", "untitled")))
-            claim = " ".join(redact(str(arguments.get("text", ""))).split())[:KEPT_CHARACTERS]
+            title = str(arguments.get("title", "untitled"))
+            claim = " ".join(str(arguments.get("text", "")).split())[:KEPT_CHARACTERS]
             notes.append(f"{title}: {claim}" if claim else title)
     return notes
 
@@ -132,7 +107,7 @@ def decided(messages: Sequence[Message]) -> list[str]:
         # Reasons are often given a turn before: the latest words count.
         words = " ".join(str(message.get("content") or "").split()) or words
         for arguments in _called(message, "submit"):
-            title = redact(str(arguments.get("title", "untitled")))
+            title = str(arguments.get("title", "untitled"))
             decisions.append(f"{title}: {words[-KEPT_CHARACTERS:]}" if words else title)
             words = ""
     return decisions

@@ -46,7 +46,6 @@ from harness.errors import (
     ContextTooLongError,
     ModelUnavailableError,
 )
-from harness.redact import redact, redact_data
 
 __all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "resolve_endpoint"]
 
@@ -323,16 +322,14 @@ class ModelClient:
             permit.report(Outcome.ALIVE)
             raise TryAgainError(self._scrub(str(error))) from error
         permit.report(Outcome.ANSWERED)
-        # By value only: what it writes into files and commands stays as it is.
-        message: JsonObject = redact_data(parsed.message, shapes=False)
-        reason = parsed.finish_reason
+        message, reason = parsed.message, parsed.finish_reason
         if request.tools and self._config.protocol == "auto":
             why = f"it answered by the {request.protocol} protocol"
             self._line.learn(self.model, self._unknown, why, protocol=request.protocol)
         if request.tools and request.protocol == "text":
             content = str(message["content"] or "")
             message = text_protocol.parse(content, request.tools, cut_off=reason == "length")
-        return Answer(message, reason, usage, redact(parsed.reasoning), request.protocol)
+        return Answer(message, reason, usage, parsed.reasoning, request.protocol)
 
     def _unreachable(self, permit: Permit, error: Exception) -> NoReturn:
         reason = f"no connection: {error.__cause__ or error}"
@@ -392,4 +389,4 @@ class ModelClient:
         raise refused(problem, self.url, message, self._config) from None  # it may repeat the key
 
     def _scrub(self, text: str) -> str:
-        return redact(text.replace(self._key, "***") if self._key else text)[:500]
+        return text.replace(self._key, "***")[:500] if self._key else text[:500]

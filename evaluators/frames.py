@@ -99,9 +99,7 @@ def sizes(value: Json) -> Iterator[int]:
 
 def _document(text: bytes, length: int) -> dict[str, Json]:
     try:
-        document = parse(
-            text, max_bytes=MAX_JSON_BYTES, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS
-        )
+        document = parse(text, max_bytes=MAX_JSON_BYTES, max_depth=MAX_DEPTH)
     except StrictJsonError as error:
         raise FrameError(f"not strict JSON: {error}") from None
     if not isinstance(document, dict):

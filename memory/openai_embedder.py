@@ -10,7 +10,6 @@ from openai.types import CreateEmbeddingResponse
 
 from harness.errors import ConfigurationError, ModelUnavailableError
 from harness.memory.embedders import Vectors, normalised
-from harness.redact import protect
 
 _BATCH = 128
 _MAX_CHARS = 8_000
@@ -38,7 +37,6 @@ class OpenAIEmbedder:
                 expected="OPENAI_API_KEY in the environment (any text for a local endpoint)",
                 action="set it, or set `memory.embedder` to `hashing`",
             )
-        protect(os.environ["OPENAI_API_KEY"], "OPENAI_API_KEY")
         self._model = model
         # Retries are ours, so that there is one place that says how often.
         self._client = openai.OpenAI(max_retries=0, timeout=_TIMEOUT_S)

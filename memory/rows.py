@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from harness.ids import RecordId
 from harness.memory.base import MemoryRecord, RecordKind, Scope
 from harness.memory.text import MAX_TEXT_CHARS, MAX_TITLE_CHARS, clean, one_line
-from harness.redact import redact_data
 
 MAX_DATA_CHARS = 16_000
 MAX_NAME_CHARS = 200
@@ -93,7 +92,7 @@ def prepared(record: MemoryRecord) -> MemoryRecord:
         run=one_line(record.run, limit=MAX_NAME_CHARS),
         agent=one_line(record.agent, limit=MAX_NAME_CHARS),
         outcome=one_line(record.outcome, limit=MAX_NAME_CHARS),
-        data=redact_data(record.data) if len(data) <= MAX_DATA_CHARS else {"cut_chars": len(data)},
+        data=record.data if len(data) <= MAX_DATA_CHARS else {"cut_chars": len(data)},
     )
 
 

@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +30,6 @@ from harness.memory.server import sync
 from harness.memory.store import Store
 from harness.memory.text import one_line
 from harness.memory.tuning import Tuner
-from harness.redact import redact
 
 _LOG = logging.getLogger(__name__)
 _BACKFILL = 256
@@ -91,9 +89,7 @@ class SqliteMemory:
 
     async def recall(self, query: RecallQuery) -> list[Recalled]:
         """What bears on the query, best first; nothing rather than something unrelated."""
-        # Before it is embedded, which may be an endpoint's work.
-        kept = replace(query, text=redact(query.text))
-        return await self._do(lambda: self._recall(kept))
+        return await self._do(lambda: self._recall(query))
 
     async def credit(
         self, run: str, agent: str, attempt: str, outcome: str, records: Sequence[RecordId]

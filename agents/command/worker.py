@@ -22,7 +22,6 @@ from harness.errors import (
     InfrastructureError,
     SubmissionRefusedError,
 )
-from harness.redact import redact
 
 IDLE_RUNS = 3
 """So many runs of the command in a row that did nothing at all are a failure."""
@@ -100,7 +99,7 @@ class _Worker:
     async def _directive(self, assignment: Assignment, *, again: bool) -> None:
         number = assignment.directive.number
         deadline = asyncio.get_running_loop().time() + self._context.config.directive_timeout_s
-        prompt = redact(self._opening(assignment, again=again))
+        prompt = self._opening(assignment, again=again)
         submitted = self._has_submitted(number)
         while True:
             sitting = self._desk.begin(number, secrets.token_hex(4))
@@ -113,14 +112,13 @@ class _Worker:
                 raise sitting.failure
             if sitting.failure or sitting.closed or not sitting.carried:
                 break
-            prompt = redact(self._messages(sitting.carried))
+            prompt = self._messages(sitting.carried)
             if any(each.action == "pivot" for each in sitting.carried):
                 self._carried.append(prompt)
                 break
             if any(each.action == "restart" for each in sitting.carried):
                 self._conversation.forget()
-                opening = self._opening(assignment, again=True)
-                prompt = redact(f"{self._summary()}\n\n{prompt}\n\n{opening}")
+                prompt = f"{self._summary()}\n\n{prompt}\n\n{self._opening(assignment, again=True)}"
         changed = await self._submit_rest(number, submitted=submitted)
         if sitting.failure is not None:
             raise sitting.failure

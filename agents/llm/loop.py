@@ -21,7 +21,6 @@ from harness.agents.conversation import (
     Operation,
     append,
     noted,
-    said,
     sendable,
     tool,
     unanswered,
@@ -188,10 +187,9 @@ class Worker:
             return {"desk": self._room.refused(desk, request, tools, error).dump()}
         for notice in late:
             self._log("user", notice)
-        message = said(answer.message)
         self._log(
             "assistant",
-            message,
+            answer.message,
             turn=turns,
             finish_reason=answer.finish_reason,
             usage=asdict(answer.usage),
@@ -204,9 +202,9 @@ class Worker:
         gauge = self._room.answered(gauge, asked, tools, answer.usage.prompt_tokens)
         running = self._bench.jobs.running
         desk = replace(desk, turns=turns, squeeze=0, gauge=gauge, jobs=running)
-        operations: list[Operation] = [append(*late, message)]
+        operations: list[Operation] = [append(*late, answer.message)]
         reminder = None
-        if "tool_calls" not in message:
+        if "tool_calls" not in answer.message:
             reminder = self._reminder(desk, answer, noted(state["messages"]))
         if reminder is not None:
             deliveries = self._news.take()

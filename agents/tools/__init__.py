@@ -54,6 +54,7 @@ async def run_tool(call: ToolCall, name: str, arguments: str, *, research: bool 
         answer = f"Error: {error}"
     if call.repeated and tool.effects == "workspace":
         answer = f"{answer}\n{_REPEATED}"
+    # Conversations are kept and sent away.
     return redact(answer)
 
 

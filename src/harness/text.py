@@ -3,8 +3,6 @@
 import re
 import unicodedata
 
-from harness.redact import redact
-
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # OSC: window titles, links
@@ -20,17 +18,12 @@ _DROPPED = frozenset({"Cc", "Cf", "Cs"})
 
 
 def visible(text: str) -> str:
-    """`text` without terminal escapes, control and invisible characters, and secrets.
-
-    Tabs and newlines stay.
-    """
+    """`text` without terminal escapes, control (but tab, newline) and invisible characters."""
     text = _ESCAPES.sub("", _NEWLINES.sub("\n", text))
     if text.isascii() and text.isprintable():
-        return redact(text)
-    # Secrets last: what is invisible may part them.
-    kept = "".join(
+        return text
+    return "".join(
         character
         for character in text
         if character in _KEPT or unicodedata.category(character) not in _DROPPED
     )
-    return redact(kept)

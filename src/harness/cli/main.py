@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from harness.cli.commands import all_commands, help_page
-from harness.cli.streams import keep_secrets
 from harness.errors import HarnessError, ModelRefusedError, UserError
+from harness.redact import redact
 from harness.version import package_version
 
 EXIT_OUR_FAULT = 1
@@ -18,9 +18,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    keep_secrets(stdout=given[:1] in (["launch"], ["resume"]))
-    raise SystemExit(run(given))
+    raise SystemExit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run(arguments: list[str]) -> int:
@@ -42,19 +40,19 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         return EXIT_USER
     except ModelRefusedError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         return EXIT_USER
     except HarnessError as error:
         if debug:
             raise
         # What says what to do is no riddle.
         hint = "" if "to do:" in str(error) else "\n  (--debug shows where)"
-        print(f"error: {error}{hint}", file=sys.stderr)
+        print(redact(f"error: {error}{hint}"), file=sys.stderr)
         return EXIT_OUR_FAULT
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -30,7 +30,7 @@ from harness.run.evaluation import Evaluations
 from harness.run.model_call import RecordedCall
 from harness.run.observed import ObservedSandbox
 from harness.run.rules import prompt_folders
-from harness.run.submissions import Submissions
+from harness.run.submissions import Submissions, quota_used
 from harness.sandbox.base import ExecResult, Sandbox
 from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
@@ -62,7 +62,7 @@ class RunContext:
         self._submissions = Submissions(core, agent, workspace, evaluations)
         self._current: Assignment | None = None
         knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
-        self._task = task_view(core.task, knowledge)
+        self._task = task_view(core.task, knowledge, core.config.sandbox.egress.hosts)
 
     @property
     def agent(self) -> AgentId:
@@ -126,7 +126,7 @@ class RunContext:
         core.models.reward(self._agent)
         core.store.directives.close(self._agent)
         await core.hold(self._agent)
-        if core.ending:
+        if core.ending or quota_used(core, self._agent) is not None:
             return None
         with core.timings.phase("select"):
             directive = self._select()
@@ -264,7 +264,7 @@ class RunContext:
         return self._current.directive.number if self._current else None
 
 
-def task_view(task: Task, knowledge: str | None) -> TaskView:
+def task_view(task: Task, knowledge: str | None, hosts: Sequence[str] = ()) -> TaskView:
     """What agents may know of a task; `knowledge` as their commands see the folder."""
     file, spec = task.file, task.file.evaluator
     return TaskView(
@@ -273,9 +273,11 @@ def task_view(task: Task, knowledge: str | None) -> TaskView:
         direction=file.direction,
         baseline=file.baseline.value if file.baseline else None,
         best_known=file.best_known.value if file.best_known else None,
-        produce=tuple(spec.produce),
+        kind=spec.kind,
+        produce=spec.command,
         outputs=tuple(spec.outputs) if isinstance(spec, AnswerSpec) else (),
         timeout_s=spec.timeout_s,
         submission=tuple(file.submission.include),
+        hosts=tuple(hosts),
         knowledge=knowledge,
     )

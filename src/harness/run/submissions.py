@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.agents.base import Assignment, Submitted
 from harness.attempt import Attempt, Status, Verdict
-from harness.errors import BudgetExhaustedError, SubmissionRefusedError
+from harness.errors import BudgetExhaustedError, QuotaUsedError, SubmissionRefusedError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.submission import RecordedSubmission
 from harness.events import EventKind
@@ -20,6 +20,21 @@ from harness.sandbox.workspace import Workspace
 
 DUPLICATES_PER_DIRECTIVE = 5
 TITLE_CHARACTERS = 200
+
+
+def quota_used(core: Core, agent: AgentId) -> str | None:
+    """What to tell an agent that may not submit any more by the task's quota; None: it may."""
+    hidden = core.task.file.evaluator.hidden
+    if hidden is None or hidden.per_agent is None:
+        return None
+    charged = sum(
+        each.agent == agent and (each.verdict is None or each.verdict.charged)
+        for each in core.graph
+        if each.status is not Status.DUPLICATE
+    )
+    if charged < hidden.per_agent:
+        return None
+    return f"{agent} has used the {hidden.per_agent} evaluations that the task allows each agent"
 
 
 class Submissions:
@@ -88,6 +103,8 @@ class Submissions:
             return await self._answer(AttemptId(earlier), wait=wait)
         await self._core.hold(self._agent)
         self._refuse_when_ending()
+        if (used := quota_used(self._core, self._agent)) is not None:
+            raise QuotaUsedError(used)
         self._core.say(self._agent, "working", "submitting")
         await self._core.budget.admit()
         started = False
@@ -144,7 +161,7 @@ class Submissions:
         if assignment is None:
             raise SubmissionRefusedError("there is no open directive: ask for an assignment first")
         title = (
-            " ".join(redact(title).split())[:TITLE_CHARACTERS]
+            redact(" ".join(title.split()))[:TITLE_CHARACTERS]
             or assignment.directive.operator.value
         )
         known = {assignment.base.id, *assignment.directive.references}
