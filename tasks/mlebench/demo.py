@@ -153,9 +153,7 @@ def _description(demo: Demo) -> str:
     )
 
 
-def _grid(
-    demo: Demo, data: tuple[Any, Any, Any], ids: Sequence[Any], answers: Path
-) -> list[float]:
+def _grid(demo: Demo, data: tuple[Any, Any, Any], ids: Sequence[Any], answers: Path) -> list[float]:
     """The score of each pipeline, as a submission of a team would get it."""
     train, target, test = data
     scores: list[float] = []
@@ -185,7 +183,9 @@ def _models(*, regression: bool) -> Iterable[Any]:
         for power in range(-7, 7):
             strength = 10.0 ** (power / 2)
             linear = (
-                Ridge(alpha=strength) if regression else LogisticRegression(C=strength, max_iter=500)
+                Ridge(alpha=strength)
+                if regression
+                else LogisticRegression(C=strength, max_iter=500)
             )
             yield make_pipeline(scaler(), linear)
         for neighbours in (1, 2, 3, 5, 7, 10, 15, 20, 30, 45):
@@ -195,9 +195,7 @@ def _models(*, regression: bool) -> Iterable[Any]:
         for power in range(-4, 6):
             cost = 10.0 ** (power / 2)
             machine = (
-                SVR(C=cost * 30)
-                if regression
-                else _calibrated(SVC(C=cost, random_state=SEED))
+                SVR(C=cost * 30) if regression else _calibrated(SVC(C=cost, random_state=SEED))
             )
             yield make_pipeline(scaler(), machine)
     for leaf in (1, 2, 3, 5, 8, 12, 20, 32, 50, 80):

@@ -54,7 +54,10 @@ def grade_submission(competition: Competition, submission: Path | None) -> dict[
 
 
 def _report(
-    competition: Competition, submission: Path | None, score: float | None, limits: Thresholds | None
+    competition: Competition,
+    submission: Path | None,
+    score: float | None,
+    limits: Thresholds | None,
 ) -> dict[str, Any]:
     ranking: Ranking | None = None if limits is None else rank(score, limits)
     metric = competition.metric

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from harness.errors import UserError
 from harness.events import SCHEMA_VERSION
 from harness.run.folder import find_run, live_process
 from harness.run.mlebench import finish, origin_of
+from harness.run.mlebench_group import Group, present, read_reports
+from harness.run.mlebench_table import render, summary
 from harness.run.prepare import saved_task
 from harness.run.views import read_run
 from harness.tasks.mlebench.demo import make_demos
@@ -33,8 +36,52 @@ DataDir = Annotated[
     str | None,
     Parameter(name="--data-dir", help="Folder of the competitions; by default the benchmark's."),
 ]
-SplitFlag = Annotated[Split, Parameter(help="low, medium, high, lite, all or dev.")]
+SplitFlag = Annotated[Split, Parameter(help="low, medium, high, lite, all, dev or demo.")]
 
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class GroupOptions:
+    """Handed on to each launch."""
+
+    hours: float | None = None
+    """Budget of each run: wall time in hours."""
+    evals: int | None = None
+    """Budget of each run: evaluations."""
+    budget_usd: float | None = None
+    """Budget of each run: US dollars for model calls."""
+    agents: int | None = None
+    """Agents of each run."""
+    slots: int | None = None
+    """Evaluations at once of each run."""
+    gpus: float | None = None
+    """GPUs of each evaluation."""
+    model: str | None = None
+    """Model name at an OpenAI-compatible endpoint."""
+    agent: str | None = None
+    """offline, llm, pipeline, command, or package.module:Class."""
+    sandbox: str | None = None
+    """auto, docker, bubblewrap or process."""
+    memory: str | None = None
+    """run, task or global; run by default, so that seeds know nothing of one another."""
+    allow_self_reported: Annotated[bool, Parameter(negative=())] = False
+    """Run on scores that candidates report of themselves; marked as such."""
+
+    def words(self) -> list[str]:
+        """The flags of `harness launch`."""
+        words = ["--allow-self-reported"] if self.allow_self_reported else []
+        given = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name != "allow_self_reported"
+        } | {"memory": self.memory or "run"}
+        for name, value in given.items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return words
+
+
+DEFAULTS = GroupOptions()
 app = cyclopts.App(name="mlebench", help="Competitions of MLE-bench.")
 
 
@@ -64,10 +111,7 @@ def list_competitions(
         return
     print_table(
         ("id", "complexity", "own metric", "on disk"),
-        (
-            (c["id"], c["complexity"], c["metric"], "yes" if c["on_disk"] else "no")
-            for c in found
-        ),
+        ((c["id"], c["complexity"], c["metric"], "yes" if c["on_disk"] else "no") for c in found),
     )
 
 
@@ -127,3 +171,42 @@ def finish_run(run: str = "latest", /, *, runs_dir: RunsDir = None) -> None:
             action=f"harness resume {folder.id}",
         )
     print_json(asyncio.run(finish(folder, task, SystemClock())))
+
+
+@app.command(name="run")
+def run_group(
+    options: GroupOptions = DEFAULTS,
+    *,
+    split: SplitFlag = "lite",
+    seeds: Annotated[int, Parameter(help="Runs of each competition.")] = 3,
+    parallel: Annotated[int, Parameter(help="Runs at once.")] = 1,
+    data_dir: DataDir = None,
+    to: Annotated[str, Parameter(help="Folder of the whole; the same again goes on.")],
+) -> int:
+    """Run a whole split; interrupted, the same command goes on where it was."""
+    if seeds < 1 or parallel < 1:
+        raise UserError(
+            f"--seeds {seeds} --parallel {parallel}", expected="1 or more", action="correct them"
+        )
+    folder = data_folder(data_dir)
+    ready, missing = present(SPLITS[split], folder)
+    for name, why in missing.items():
+        print(f"skipped {name}: {why}")
+    group = Group(Path(to).expanduser().absolute(), folder, options.words())
+    failed = group.run([(name, seed) for name in ready for seed in range(seeds)], parallel)
+    for seed in range(seeds):
+        print(f"submissions of seed {seed}: {group.write_layout(seed)}")
+    for (name, seed), why in failed.items():
+        print(f"failed {name}, seed {seed}: {why}")
+    print(f"harness mlebench report {to}")
+    return 1 if failed else 0
+
+
+@app.command
+def report(folder: str, /, *, json: JsonFlag = False) -> None:
+    """The leaderboard's table of a group of runs."""
+    reports = read_reports(Path(folder).expanduser())
+    if json:
+        print_json({"schema_version": SCHEMA_VERSION, **summary(reports)})
+    else:
+        print("\n".join(render(summary(reports))))

@@ -47,9 +47,7 @@ class MlebenchOptions:
 
         chosen = Path(self.data_dir).expanduser().absolute() if self.data_dir else None
         competition = find_competition(task.removeprefix(SCHEME), chosen or default_data_dir())
-        made = native_task(
-            competition, gpus=self.gpus or 0, self_reported=self.allow_self_reported
-        )
+        made = native_task(competition, gpus=self.gpus or 0, self_reported=self.allow_self_reported)
         return str(made.folder)
 
 

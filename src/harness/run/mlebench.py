@@ -81,7 +81,9 @@ async def finish(folder: RunFolder, task: Task, clock: Clock) -> dict[str, Any] 
     audit.write("grading", submission=submission.is_file(), mode=origin.mode)
     report, pid = _grade(origin, submission if submission.is_file() else None)
     report |= {"fitness": origin.mode, "attempt": None if chosen is None else str(chosen.id)}
-    audit.write("graded", process=pid, evaluations=view.evaluations, valid=report["valid_submission"])
+    audit.write(
+        "graded", process=pid, evaluations=view.evaluations, valid=report["valid_submission"]
+    )
     draft = folder.path / f"{REPORT}.tmp"
     draft.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     draft.rename(folder.path / REPORT)
@@ -158,7 +160,10 @@ async def _make_submission(
             )
             produced: Produced = await produce_once(final, view.config.sandbox, job)
             audit.write(
-                "produced", attempt=str(attempt.id), failed=produced.status or "", score=attempt.score
+                "produced",
+                attempt=str(attempt.id),
+                failed=produced.status or "",
+                score=attempt.score,
             )
             if produced.status is None:
                 submission.parent.mkdir(exist_ok=True)
@@ -187,7 +192,9 @@ def _grade(origin: Origin, submission: Path | None) -> tuple[dict[str, Any], int
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()
-        raise HarnessError(f"grading {origin.competition} took over {GRADING_TIMEOUT_S} s") from None
+        raise HarnessError(
+            f"grading {origin.competition} took over {GRADING_TIMEOUT_S} s"
+        ) from None
     if child.returncode != 0:
         last = (err.decode("utf-8", "replace").strip().splitlines() or ["no output"])[-1]
         raise HarnessError(f"{origin.competition} could not be graded: {last}")

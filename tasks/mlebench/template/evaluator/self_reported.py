@@ -21,7 +21,10 @@ def judge(outputs: Path, private: Path, seed: int) -> dict[str, Any]:
         return {"score": None, "feedback": "submission.csv is not a CSV file in UTF-8"}
     wanted, known = _ids(private / "sample.csv")
     if header != wanted or sorted(ids) != sorted(known):
-        return {"score": None, "feedback": "submission.csv has not the columns and ids of the sample"}
+        return {
+            "score": None,
+            "feedback": "submission.csv has not the columns and ids of the sample",
+        }
     return {"score": score, "metrics": {"self_reported": 1.0}, "feedback": "self-reported score"}
 
 
