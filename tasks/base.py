@@ -85,7 +85,7 @@ class DataSpec(BaseModel):
     model_config = Strict
 
     path: str = Field(pattern=r"^/")
-    """Its folder, absolute. Agents and candidates see it read-only; `{data}` in `produce` is where."""
+    """Its folder, absolute. Agents and candidates see it read-only, at `{data}` of `produce`."""
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 over the names and sizes of its files; checked at each launch and resume."""
 

@@ -1,11 +1,12 @@
 """Three small competitions in the benchmark's layout, from data sets that ship in scikit-learn.
 
-The leaderboard of each is a fixed grid of pipelines, fitted on the public training rows and scored on
-the held-out test, best first. Everything is derived from `SEED`, so each machine gets the same up to
-rounding.
+The leaderboard of each is a fixed grid of pipelines, fitted on the public training rows and scored
+on the held-out test, best first. Everything is derived from `SEED`, so each machine gets the same
+up to rounding.
 """
 
 import csv
+import importlib
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def make_demos(data_dir: Path) -> list[Path]:
         UserError: scikit-learn is not installed, or the folder cannot be written.
     """
     try:
-        import sklearn as sklearn  # type: ignore[import-untyped]  # noqa: PLC0414
+        importlib.import_module("sklearn")
     except ImportError:
         raise UserError(
             "the demonstration needs scikit-learn, which is not installed",
@@ -153,7 +154,7 @@ def _description(demo: Demo) -> str:
     )
 
 
-def _grid(demo: Demo, data: tuple[Any, Any, Any], ids: Sequence[Any], answers: Path) -> list[float]:
+def _grid(demo: Demo, data: tuple[Any, Any, Any], ids: Iterable[Any], answers: Path) -> list[float]:
     """The score of each pipeline, as a submission of a team would get it."""
     train, target, test = data
     scores: list[float] = []

@@ -2,9 +2,10 @@
 
     python -m harness.tasks.mlebench.grading ID DATA_DIR SUBMISSION.csv
 
-prints the report as JSON. `mlebench run` and `launch` call it so: a process of its own, after the run.
+prints the report as JSON: `launch` and `mlebench finish` have it in a process of its own.
 """
 
+import importlib
 import json
 import math
 import os
@@ -31,8 +32,8 @@ MEDALS = ("gold", "silver", "bronze")
 def grade_submission(competition: Competition, submission: Path | None) -> dict[str, Any]:
     """The report of one submission (None: there is not one).
 
-    Medals are None, which is unknown, where there is no leaderboard. `message` says why a submission
-    is not valid.
+    Medals are None, which is unknown, where there is no leaderboard. `message` says why a
+    submission is not valid.
 
     Raises:
         UserError: The competition cannot be graded here.
@@ -99,17 +100,14 @@ def _score(competition: Competition, submission: Path) -> tuple[float | None, st
 
 
 def _by_package(competition: Competition, submission: Path) -> tuple[float | None, str]:
-    """The competition's own grader. The package makes a cache in the current folder: not in ours."""
+    """The competition's own grader, in a scratch folder: the package makes a cache in it."""
     submission, before = submission.resolve(), Path.cwd()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         try:
-            import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
-            from mlebench.registry import (  # type: ignore[import-not-found]
-                registry as known,  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
-            )
-
-            entry: Any = known.set_data_dir(competition.data_dir).get_competition(competition.id)  # pyright: ignore[reportUnknownVariableType]
+            pandas: Any = importlib.import_module("pandas")
+            known: Any = importlib.import_module("mlebench.registry").registry
+            entry: Any = known.set_data_dir(competition.data_dir).get_competition(competition.id)
             answers = competition.answers
             if answers.suffix == ".jsonl":
                 read: Any = [json.loads(line) for line in answers.read_text().splitlines() if line]

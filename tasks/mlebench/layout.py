@@ -111,8 +111,7 @@ def find_competition(competition: str, data_dir: Path) -> Competition:
         )
     try:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise TypeError("not a mapping")
+        content = dict(content)
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise UserError(
             f"{config} cannot be read: {str(error).splitlines()[0]}",
@@ -135,12 +134,12 @@ def problems(competition: Competition) -> Iterator[str]:
                 yield f"{path} is a git-LFS pointer: git lfs pull"
     for what in ("answers", "sample"):
         try:
-            path: Path = getattr(competition, what)
+            named: Path = getattr(competition, what)
         except UserError as error:
             yield error.wrong
             continue
-        if not path.is_file():
-            yield f"{what}: {path} is missing"
+        if not named.is_file():
+            yield f"{what}: {named} is missing"
     board = competition.leaderboard
     if board is None:
         yield f"no leaderboard.csv: {competition.id} gets scores, medals stay unknown"

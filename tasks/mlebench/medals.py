@@ -1,4 +1,4 @@
-"""MLE-bench's medal rule. Standard library only: it also runs where the harness is not installed."""
+"""MLE-bench's medal rule."""
 
 import statistics
 from collections.abc import Sequence

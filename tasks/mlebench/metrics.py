@@ -1,7 +1,7 @@
 """Metrics of competitions on CSV files. Standard library and numpy; copied beside each judge.
 
-A submission has the columns of the answers and a row for each of their ids. What is wrong with one is
-told by columns and counts, never by a value of the answers.
+A submission has the columns of the answers and a row for each of their ids. What is wrong with one
+is told by columns and counts, never by a value of the answers.
 """
 
 import csv

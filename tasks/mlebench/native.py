@@ -32,28 +32,30 @@ ENVIRONMENT = ("numpy", "scikit-learn")
 RULES = """\
 You take part in a machine-learning competition.
 
-**Work**: edit `solve.py`; further files beside it may be added. The command runs in the submission's
-folder; its last argument is the folder with the data, which you see read-only as well. It must fit
-models on the training data there and write `submission.csv` for the test data there, in the form of
-the sample submission. `competition.json` in the data folder has metric, columns and direction.
+**Work**: edit `solve.py`; further files beside it may be added. The command runs in the
+submission's folder; its last argument is the folder with the data, which you see read-only as
+well. It must fit models on the training data there and write `submission.csv` for the test data
+there, in the form of the sample submission. `competition.json` in the data folder has metric,
+columns and direction.
 
 **Score**: the competition's metric on rows that were held back from the training data and stand in
 place of the test. When the budget is used up, the best program runs once more on the whole public
 data, with another test of the same form: read ids, rows and classes from the files, never by heart.
 
-**How to work**: first make the program run on a sample of a few hundred rows, then in full. Validate
-by folds of the training data and trust them more than a small gain in score. Look for leaks: ids,
-duplicates, targets in disguise, statistics of the test in the features. At the end blend what is
-different and good. Labels written by hand and data from elsewhere are forbidden.
+**How to work**: first make the program run on a sample of a few hundred rows, then in full.
+Validate by folds of the training data and trust them more than a small gain in score. Look for
+leaks: ids, duplicates, targets in disguise, statistics of the test in the features. At the end
+blend what is different and good. Labels written by hand and data from elsewhere are forbidden.
 
 """
 SELF_RULES = """\
 You take part in a machine-learning competition.
 
 **Work**: edit `solve.py`; further files beside it may be added. The command's last argument is the
-folder with the data, read-only. It must write `submission.csv` for the test data, in the form of the
-sample submission, and `validation.json`: {"score": NUMBER}, the competition's metric by an honest
-cross-validation on the training data. That number is the score; verdicts are marked as self-reported.
+folder with the data, read-only. It must write `submission.csv` for the test data, in the form of
+the sample submission, and `validation.json`: {"score": NUMBER}, the competition's metric by an
+honest cross-validation on the training data. That number is the score; verdicts are marked as
+self-reported.
 
 """
 

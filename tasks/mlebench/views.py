@@ -180,7 +180,7 @@ def _choose(competition: str, labels: Path) -> frozenset[int]:
 
 
 def _split_table(plan: Plan, view: Path) -> list[dict[str, str]]:
-    """Write the rest of the training table and the hidden rows without labels; return the hidden."""
+    """Write the training table without the hidden rows, and these without labels; return them."""
     hidden: list[dict[str, str]] = []
     with (view / plan.labels.name).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _header(plan.labels))

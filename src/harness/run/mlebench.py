@@ -1,6 +1,6 @@
 """The end of a run on an MLE-bench competition: one submission, graded once by another process.
 
-Files of the run's folder: `submission/submission.csv`, `grading_report.json`, `mlebench_audit.jsonl`.
+In the run's folder: `submission/submission.csv`, `grading_report.json`, `mlebench_audit.jsonl`.
 """
 
 import json
@@ -56,9 +56,10 @@ def origin_of(task: Task) -> Origin | None:
 def saved_report(folder: RunFolder) -> dict[str, Any] | None:
     """The held-out test's report; None as long as there is none."""
     try:
-        return json.loads((folder.path / REPORT).read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads((folder.path / REPORT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    return report
 
 
 async def finish(folder: RunFolder, task: Task, clock: Clock) -> dict[str, Any] | None:
@@ -107,13 +108,17 @@ def disclosure(folder: RunFolder) -> list[str]:
     return [
         "## MLE-bench",
         "",
-        f"Competition `{report['competition_id']}`: score {report['score']}, medal {medal}, "
-        f"valid submission: {'yes' if report['valid_submission'] else 'no'}.",
+        (
+            f"Competition `{report['competition_id']}`: score {report['score']}, medal {medal}, "
+            f"valid submission: {'yes' if report['valid_submission'] else 'no'}."
+        ),
         *([f"Refused: {report['message']}"] if report.get("message") else []),
         "",
-        f"Disclosure: fitness came from {source}. The held-out test was graded once, after the "
-        "budget, by a separate process; nothing derived from it reached agents, memory or search "
-        f"(`{AUDIT}`).",
+        (
+            f"Disclosure: fitness came from {source}. The held-out test was graded once, after the "
+            "budget, by a separate process; nothing derived from it reached agents, memory or search "
+            f"(`{AUDIT}`)."
+        ),
     ]
 
 

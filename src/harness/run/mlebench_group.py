@@ -1,7 +1,7 @@
 """Many runs of competitions: bounded in parallel, resumable, in the benchmark's own layout.
 
 DIR/work/ID/seed-N/RUN                  the runs
-DIR/runs/seed-N_group/metadata.json     a run group for each seed, as the benchmark's scripts read it
+DIR/runs/seed-N_group/metadata.json     a run group for each seed
 DIR/runs/seed-N_group/ID_RUN/submission/submission.csv, logs/agent.log, code/
 DIR/submission-seed-N.jsonl             for `mlebench grade`
 """
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, UserError
+from harness.errors import UserError
 from harness.run.folder import RunFolder
 from harness.run.mlebench import REPORT, SUBMISSION, saved_report
 from harness.run.views import read_run
@@ -147,7 +147,7 @@ def read_reports(folder: Path) -> dict[int, dict[str, dict[str, Any]]]:
     """Reports by seed and competition.
 
     Raises:
-        HarnessError: There is none.
+        UserError: There is none.
     """
     found: dict[int, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"work/*/seed-*/*/{REPORT}")):
@@ -155,8 +155,9 @@ def read_reports(folder: Path) -> dict[int, dict[str, dict[str, Any]]]:
         competition = path.parent.parent.parent.name
         found.setdefault(seed, {})[competition] = json.loads(path.read_text(encoding="utf-8"))
     if not found:
-        raise HarnessError(
-            f"no graded run below {folder}\n  expected: what `mlebench run` wrote\n"
-            f"  to do:    harness mlebench run --to {folder}"
+        raise UserError(
+            f"no graded run below {folder}",
+            expected="what `harness mlebench run` wrote",
+            action=f"harness mlebench run --to {folder}",
         )
     return found

@@ -61,17 +61,13 @@ def render(content: Mapping[str, Any]) -> list[str]:
     """The summary in Markdown."""
     shares = content["any_medal"]
     keys = ("low", "medium", "high", "all")
+    row = [*(shares[key] for key in keys), content["valid"], content["above_median"]]
     lines = [
         f"Any medal in %, mean ± standard error over {len(content['seeds'])} seeds",
         "",
         "| Low | Medium | High | All | valid % | above median % |",
         "|---|---|---|---|---|---|",
-        "| "
-        + " | ".join(
-            [*(_shown(shares[k]) for k in keys)]
-            + [_shown(content["valid"]), _shown(content["above_median"])]
-        )
-        + " |",
+        f"| {' | '.join(map(_shown, row))} |",
         "",
         "| competition | runs | gold | silver | bronze | scores |",
         "|---|---|---|---|---|---|",

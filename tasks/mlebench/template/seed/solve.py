@@ -16,11 +16,11 @@ import numpy as np
 
 WEIGHTS = [1.0, 0.0, 0.0]
 """Of the linear model, the nearest neighbours and the trees."""
-STRENGTH = 0.0005
+STRENGTH = 0.002
 """Of the linear model: the inverse of its regularisation."""
-NEIGHBOURS = 60
+NEIGHBOURS = 40
 TREES = 20
-LEAF = 40
+LEAF = 20
 SEED = 1
 
 
