@@ -208,7 +208,9 @@ def test_medals_are_those_of_the_package(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)  # the package makes a cache in the current folder
     helpers = importlib.import_module("mlebench.grade_helpers")
     pandas = importlib.import_module("pandas")
-    grader = helpers.Grader(name="x", grade_fn="mlebench.competitions.spaceship-titanic.grade:grade")
+    grader = helpers.Grader(
+        name="x", grade_fn="mlebench.competitions.spaceship-titanic.grade:grade"
+    )
     for teams in (1, 9, 99, 100, 249, 250, 999, 1000, 2000):
         for sign in (1.0, -1.0):
             scores = [sign * (teams - place) for place in range(teams)]
