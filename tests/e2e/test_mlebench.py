@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.conftest import Cli
 
 from harness.run.folder import RunFolder, live_process
 from harness.run.views import read_run
 from harness.tasks.mlebench.layout import find_competition, read_leaderboard
 from harness.tasks.mlebench.medals import thresholds
-from tests.e2e.conftest import Cli
 
 CANARY = "canary-5f1c0b7e-answers"
 SMALL = ("--agents", "1", "--slots", "1", "--agent", "offline", "--display", "none")

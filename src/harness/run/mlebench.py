@@ -116,8 +116,8 @@ def disclosure(folder: RunFolder) -> list[str]:
         "",
         (
             f"Disclosure: fitness came from {source}. The held-out test was graded once, after the "
-            "budget, by a separate process; nothing derived from it reached agents, memory or search "
-            f"(`{AUDIT}`)."
+            "budget, by a separate process; nothing derived from it reached agents, memory or "
+            f"search (`{AUDIT}`)."
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""MLE-bench's contract: medal positions, ties, directions, metrics, what a bad submission is told."""
+"""MLE-bench's contract: medal positions, ties, directions, metrics, bad submissions."""
 
 import importlib.util
 import math

@@ -1,0 +1,134 @@
+"""The hidden split: fixed, without labels where agents look, refused where there cannot be one."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.tasks.loader import load_task
+from harness.tasks.mlebench.layout import Competition
+from harness.tasks.mlebench.modality import KNOWLEDGE, modalities
+from harness.tasks.mlebench.native import native_task
+
+ROWS = 60
+
+
+def _write(path: Path, header: list[str], rows: list[list[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _competition(tmp_path: Path, metric: str, header: list[str], cells: list[str]) -> Competition:
+    """Training rows with ids, one column `x` and a label; `header` is the sample's."""
+    public = tmp_path / "c" / "prepared" / "public"
+    train = [[f"a{i}", i, cells[i % len(cells)]] for i in range(ROWS)]
+    _write(public / "train.csv", ["id", "x", "label"], [list(row) for row in train])
+    _write(public / "test.csv", ["id", "x"], [[f"b{i}", i] for i in range(10)])
+    empty: list[list[object]] = [[f"b{i}", *(0 for _ in header[1:])] for i in range(10)]
+    _write(public / "sample.csv", header, empty)
+    (public / "extra").mkdir()
+    (public / "extra" / "notes.txt").write_text("as it is")
+    config = {
+        "dataset": {"sample_submission": "c/prepared/public/sample.csv"},
+        "grader": {"name": metric},
+    }
+    return Competition("c", tmp_path, config, None)
+
+
+def test_a_table_is_split_without_its_labels_the_same_each_time(tmp_path: Path) -> None:
+    competition = _competition(tmp_path / "one", "accuracy", ["id", "label"], ["u", "v"])
+    made = native_task(competition)
+    task = load_task(made.folder)
+    data = task.file.environment.data
+    assert data is not None
+    search = Path(data.path)
+    train, test = _read(search / "train.csv"), _read(search / "test.csv")
+    answers = _read(made.folder / "private" / "answers.csv")
+    assert (len(train), len(test), len(answers)) == (48, 12, 12)
+    assert not {row["id"] for row in train} & {row["id"] for row in test}
+    assert list(test[0]) == ["id", "x"]
+    assert {row["label"] for row in _read(search / "sample.csv")} == {"0"}
+    assert [row["id"] for row in _read(search / "sample.csv")] == [row["id"] for row in answers]
+    assert (search / "extra" / "notes.txt").read_text() == "as it is"
+    assert len(_read(made.final / "train.csv")) == ROWS
+    again = native_task(_competition(tmp_path / "two", "accuracy", ["id", "label"], ["u", "v"]))
+    assert _read(again.folder / "private" / "answers.csv") == answers
+    assert native_task(competition) == made
+
+
+def test_classes_as_columns_of_the_submission(tmp_path: Path) -> None:
+    competition = _competition(tmp_path, "multiclass_logloss", ["id", "u", "v"], ["u", "v"])
+    made = native_task(competition)
+    about = json.loads((made.final / "competition.json").read_text())
+    assert (about["label"], about["answer"], about["direction"]) == (
+        "label", "probability", "minimize",
+    )  # fmt: skip
+    for row in _read(made.folder / "private" / "answers.csv"):
+        assert int(row["u"]) + int(row["v"]) == 1
+
+
+def test_files_with_a_label_file_move_to_the_test(tmp_path: Path) -> None:
+    competition = _competition(tmp_path, "auc", ["id", "label"], ["0", "1"])
+    public = competition.public
+    (public / "test.csv").unlink()
+    for folder, letter, count in (("train", "a", ROWS), ("test", "b", 10)):
+        (public / folder).mkdir()
+        for i in range(count):
+            (public / folder / f"{letter}{i}.jpg").write_bytes(b"image")
+    made = native_task(competition)
+    data = load_task(made.folder).file.environment.data
+    assert data is not None
+    shown = Path(data.path)
+    hidden = {row["id"] for row in _read(made.folder / "private" / "answers.csv")}
+    assert {path.stem for path in (shown / "test").iterdir()} == hidden
+    assert len(list((shown / "train").iterdir())) == ROWS - len(hidden)
+    assert (made.folder / "knowledge" / "image.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("train.csv", "public data have none of"),
+        ("test.csv", "neither a test.csv"),
+        ("sample.csv", "no sample submission"),
+    ],
+)
+def test_launch_says_why_no_split_can_be_made(tmp_path: Path, change: str, why: str) -> None:
+    competition = _competition(tmp_path, "auc", ["id", "label"], ["0", "1"])
+    (competition.public / change).unlink()
+    with pytest.raises(UserError, match=why):
+        native_task(competition)
+    assert not list((competition.folder / "harness").glob(".draft-*"))
+
+
+def test_changed_data_are_noticed(tmp_path: Path) -> None:
+    made = native_task(_competition(tmp_path, "accuracy", ["id", "label"], ["u", "v"]))
+    data = load_task(made.folder).file.environment.data
+    assert data is not None
+    (Path(data.path) / "train.csv").write_text("id,x,label\n")
+    with pytest.raises(UserError, match="have changed"):
+        load_task(made.folder)
+
+
+def test_notes_are_chosen_by_the_files_alone(tmp_path: Path) -> None:
+    sentence = "a sentence of quite a few words that a person might have written"
+    _write(tmp_path / "t" / "train.csv", ["id", "text", "y"], [[i, sentence, 1] for i in range(9)])
+    assert modalities(tmp_path / "t") == ["text"]
+    _write(tmp_path / "s" / "train.csv", ["id", "date", "a", "y"], [[1, "2020-01-01", 2, 3]])
+    assert modalities(tmp_path / "s") == ["tabular", "time_series"]
+    (tmp_path / "w").mkdir()
+    for name in "ab":
+        (tmp_path / "w" / f"{name}.wav").write_bytes(b"")
+    assert modalities(tmp_path / "w") == ["audio"]
+    notes = {path.stem for path in KNOWLEDGE.glob("*.md")}
+    assert notes == {"general", "tabular", "image", "text", "audio", "time_series"}
