@@ -1,6 +1,23 @@
 """Settings of the search policies."""
 
+from typing import Annotated, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Descriptor = Annotated[str, Field(pattern=r"^(generation|operator|references|duration|metric:.+)$")]
+
+
+class NoveltyConfig(BaseModel):
+    """What is refused, before it costs an evaluation, as nearly the same as an earlier attempt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    normalised: bool = True
+    """Refuse what differs from an attempt only in comments, docstrings or formatting of Python."""
+    similarity: float = Field(default=1.0, gt=0, le=1)
+    """Refuse what the memory's embedder takes for this similar to an attempt (cosine); 1: never."""
+    retries: int = Field(default=3, ge=0)
+    """Refusals in a directive, after which a submission is evaluated whatever it resembles."""
 
 
 class SearchConfig(BaseModel):
@@ -9,9 +26,9 @@ class SearchConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     policy: str = "progressive"
-    """`progressive`, `greedy`, `best_of_n`, `random`, or `package.module:Class`."""
-    branches: int = Field(default=7, ge=1, le=100)
-    """Independent drafts to start from; a budget below 40 evaluations each gets fewer."""
+    """`progressive`, `greedy`, `islands`, `best_of_n`, `random`, or `package.module:Class`."""
+    branches: int = Field(default=30, ge=1, le=1000)
+    """Independent drafts to start from; a budget below 10 evaluations each gets fewer."""
     front: int = Field(default=48, ge=1, le=1024)
     """Distinct scores that stay open to selection."""
     breadth: float = Field(default=3.0, gt=0)
@@ -30,3 +47,16 @@ class SearchConfig(BaseModel):
     """Share of the expected evaluations without a better score that counts as stagnation."""
     tune_from: float = Field(default=0.6, ge=0, le=1)
     """Progress from which tuning is considered."""
+    islands: int = Field(default=4, ge=1, le=64)
+    """`islands`: populations."""
+    migration: int = Field(default=20, ge=1)
+    """`islands`: attempts of an island after which its best settles on the next one too."""
+    descriptors: list[Descriptor] = Field(default=["generation", "operator"], min_length=1)
+    """`islands`: what makes attempts differ in kind: `generation`, `operator`, `references`,
+    `duration`, or `metric:NAME` for a metric of the judge's."""
+    bins: int = Field(default=6, ge=1, le=100)
+    """`islands`: bins of each descriptor."""
+    novelty: NoveltyConfig = Field(default_factory=NoveltyConfig)
+    objectives: Literal["score", "weighted", "hypervolume"] = "hypervolume"
+    """Of a task with several objectives: bases by their share of the front's hypervolume, the
+    weighted sum of gains over the seed as the score, or the score alone."""

@@ -1,6 +1,7 @@
 """The graph of attempts: parent edges and reference edges, rebuilt from the store at any time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from harness.attempt import Attempt, Direction, better
 from harness.ids import AttemptId
@@ -54,6 +55,10 @@ class AttemptGraph:
     def attempts(self) -> Mapping[AttemptId, Attempt]:
         """All attempts in order of submission."""
         return self._attempts
+
+    def newest(self, count: int) -> tuple[Attempt, ...]:
+        """The last attempts, newest first."""
+        return tuple(islice(reversed(self._attempts.values()), count))
 
     def __getitem__(self, attempt: AttemptId) -> Attempt:
         return self._attempts[attempt]

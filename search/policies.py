@@ -11,6 +11,7 @@ GROUP = "harness.search"
 BUILT_IN = {
     "progressive": "harness.search.progressive:ProgressivePolicy",
     "greedy": "harness.search.greedy:GreedyPolicy",
+    "islands": "harness.search.islands:IslandsPolicy",
     "best_of_n": "harness.search.best_of_n:BestOfNPolicy",
     "random": "harness.search.uniform:RandomPolicy",
 }

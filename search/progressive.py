@@ -19,10 +19,11 @@ shrink with the square root of the evaluations that the budget allows: a hundred
 front that ten thousand can.
 
 Operators. Drafts come first, then those that the state calls for take part in a lottery: debug when
-a failure may be repaired, evolve when the line of the base stagnates, fuse when there is another
-line to take from, aggregate when the whole graph stagnates, tune late, improve always. A ticket's
-weight is a prior times the rate at which the operator has improved on its base in this run. To
-fuse, the best is the base where something differs from it.
+a failure may be repaired, evolve when the line of the base stagnates, fuse and aggregate when there
+are other lines to take from, tune late, improve always. A ticket's weight is a prior times the rate
+at which the operator has improved on its base in this run; to fuse has EARLY_FUSING times more on
+top while f = 0, since lines that run into one have less and less to give. To fuse, the best is the
+base where something differs from it. Drafts take a tenth of the evaluations at most.
 
 The seed of the idea is the soft switch from exploration to exploitation of MLEvolve
 (InternScience/MLEvolve), as are the operators evolve, fuse and aggregate. Changed here: rewards are
@@ -33,7 +34,7 @@ share; references are ranked by score and difference.
 """
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -43,18 +44,19 @@ from harness.search.base import Directive, SearchContext
 from harness.search.config import SearchConfig
 from harness.search.front import Front
 from harness.search.graph import AttemptGraph
+from harness.search.repairs import Repairs
 from harness.search.reward import Rewards
 
 LINES = 0.25
 """Probability at the start of expanding the best of some line, whatever its score."""
-EVALUATIONS_PER_BRANCH = 40
-"""A budget smaller than this times `branches` gets fewer drafts."""
+EVALUATIONS_PER_BRANCH = 10
+"""A budget smaller than this times `branches` gets fewer drafts: at most a tenth of it."""
+EARLY_FUSING = 3.0
+"""How much more is fused while the graph is broad: lines that run into one have less to give."""
 AFFORDABLE = 16.0
 """The temperature at the start is the square root of the evaluations, divided by this."""
 DRAFT_TRIES = 4
 """Directives per wanted draft after which no more are asked for."""
-BROKEN = 16
-"""Failures remembered as candidates for debugging; the newest."""
 CANDIDATES = 24
 """Attempts looked at as references."""
 ANCESTORS = 64
@@ -101,8 +103,7 @@ class ProgressivePolicy:
         self._line_of: dict[AttemptId, AttemptId] = {}
         self._lines: dict[AttemptId, Line] = {}
         self._records: dict[Operator, Record] = {}
-        self._broken: deque[AttemptId] = deque(maxlen=BROKEN)
-        self._debug_depth: dict[AttemptId, int] = {}
+        self._repairs = Repairs(config.debug_depth)
         self._drafts = 0
         self._finished = 0
         self._since_best = 0
@@ -131,7 +132,7 @@ class ProgressivePolicy:
             self._scores[attempt.id] = attempt.score
         elif to_beat is not None:
             self._scores[attempt.id] = to_beat
-        self._follow_debugging(attempt, base)
+        self._repairs.observe(attempt)
 
     def _follow_line(self, attempt: Attempt, base: AttemptId | None) -> None:
         starts = base is None or base == SEED_ATTEMPT or attempt.operator is Operator.DRAFT
@@ -145,16 +146,6 @@ class ProgressivePolicy:
             line.score is None or better(self._direction, attempt.score, line.score)
         ):
             line.best, line.score, line.since = attempt.id, attempt.score, 0
-
-    def _follow_debugging(self, attempt: Attempt, base: AttemptId | None) -> None:
-        depth = 0
-        if attempt.operator is Operator.DEBUG and base is not None:
-            depth = self._debug_depth.get(base, 0) + 1
-            if base in self._broken:
-                self._broken.remove(base)
-        if attempt.score is None and base is not None and depth < self._config.debug_depth:
-            self._debug_depth[attempt.id] = depth
-            self._broken.append(attempt.id)
 
     # Schedule
 
@@ -245,8 +236,7 @@ class ProgressivePolicy:
         return started < wanted and context.number <= DRAFT_TRIES * wanted
 
     def _repairable(self, context: SearchContext) -> AttemptId | None:
-        taken = {*context.in_flight, *context.avoid}
-        open_failures = [a for a in reversed(self._broken) if a not in taken]
+        open_failures = self._repairs.open({*context.in_flight, *context.avoid})
         hope = {
             a: self._rewards.rank(self._scores[a]) if a in self._scores else 0.0
             for a in open_failures
@@ -259,13 +249,14 @@ class ProgressivePolicy:
         patience = self._patience(progress)
         line = self._lines.get(self._line_of[base])
         stagnant = line is not None and line.since >= patience
+        varied = 1.0 + EARLY_FUSING * (1.0 - self.focus(progress))
         late = progress - self._config.tune_from
         priors = {
             Operator.IMPROVE: 1.0,
             Operator.DEBUG: 0.3 if broken else 0.0,
             Operator.EVOLVE: 1.0 if stagnant else 0.0,
-            Operator.FUSE: (1.0 if stagnant else 0.3) if others else 0.0,
-            Operator.AGGREGATE: 0.6 if len(others) > 1 and self._since_best >= patience else 0.0,
+            Operator.FUSE: (1.0 if stagnant else 0.3) * varied if others else 0.0,
+            Operator.AGGREGATE: 0.3 if len(others) > 1 else 0.0,
             Operator.TUNE: max(0.0, late) / max(1.0 - self._config.tune_from, 0.01),
         }
         return {
@@ -322,7 +313,7 @@ class ProgressivePolicy:
             best = next(iter(self._front))
             if best not in context.avoid:
                 several, base = tuple(a for a in several if a != best), best
-            reason = f"No better score for {self._since_best} evaluations; join what is best."
+            reason = "Join what is best in several lines."
             return _directive(context, operator, base, several, reason)
         reasons = {
             Operator.EVOLVE: f"The line of attempt {base} stagnates; learn from its own course.",

@@ -101,6 +101,19 @@ class BudgetSpec(BaseModel):
     """Wall time in hours."""
 
 
+class ObjectiveSpec(BaseModel):
+    """A metric of the judge's that matters beside the score."""
+
+    model_config = Strict
+
+    metric: str = Field(min_length=1)
+    """Its name among the judge's `metrics`."""
+    direction: Direction
+    """Whether a higher or a lower value is better."""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Against the score's weight of 1, with `search.objectives=weighted`."""
+
+
 class TaskFile(BaseModel):
     """The content of `task.yaml`."""
 
@@ -118,11 +131,21 @@ class TaskFile(BaseModel):
     """The best published score."""
     target: float | None = Field(default=None, allow_inf_nan=False)
     """The run ends when this score is reached."""
+    objectives: list[ObjectiveSpec] = Field(default_factory=list[ObjectiveSpec], max_length=2)
+    """Metrics that matter beside the score; what nothing beats in all of them is kept and shown."""
     submission: SubmissionSpec = Field(default_factory=SubmissionSpec)
     evaluator: EvaluatorSpec
     limits: TaskLimits = Field(default_factory=TaskLimits)
     environment: EnvironmentSpec = Field(default_factory=EnvironmentSpec)
     budget: BudgetSpec = Field(default_factory=BudgetSpec)
+
+    @field_validator("objectives")
+    @classmethod
+    def _each_once(cls, objectives: list[ObjectiveSpec]) -> list[ObjectiveSpec]:
+        names = ["score", *(each.metric for each in objectives)]
+        if len(set(names)) < len(names):
+            raise ValueError("each metric once; `score` is an objective anyway")
+        return objectives
 
 
 @dataclass(frozen=True, slots=True)

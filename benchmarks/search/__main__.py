@@ -1,7 +1,7 @@
 """Which policy finds most with the same proposer and the same number of evaluations.
 
     python -m benchmarks.search [--split report] [--seeds 20] [--evaluations 300]
-        [--families F …] [--policies P …] [--plot FILE.png] [--save FILE.json]
+        [--families F …] [--policies P …] [--processes 2] [--plot FILE.png] [--save FILE.json]
     python -m benchmarks.search --cost 10000
 
 Prints a Markdown table: mean share of the gap between seed and optimum that is closed at the end,
@@ -9,6 +9,9 @@ and the mean of the best-so-far curve (area), per family. `=`, `<` and `>` say w
 is tied with, below or above a policy: Wilcoxon's signed-rank test over instances and seeds, with
 Holm's correction over all comparisons of the table, at 5 %. The split `tuning` is for changing
 policies; figures are reported on `report`, which has other functions, sizes, shifts and seeds.
+
+The family `library` is the tasks of the library with the offline agent's proposer: 100 evaluations
+and at most 20 seeds.
 
 No sandbox and no model: the graph, the protocol and the policies are the real ones, evaluations
 are pure functions. Under noise the true score of what looked best is reported. `--cost` measures
@@ -20,10 +23,19 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.search.drive import Course, search
+from benchmarks.search.drive import Course, Pure, search
+from benchmarks.search.library import (
+    EVALUATIONS,
+    MOST_SEEDS,
+    REPORT_TASKS,
+    TUNING_TASKS,
+    LibraryTask,
+)
 from benchmarks.search.peers import Aide, MlEvolve, OpenEvolveIslands
 from benchmarks.search.problems import REPORT, TUNING, Multimodal
 
@@ -38,6 +50,9 @@ PEERS: dict[str, Callable[..., SearchPolicy]] = {
     "OpenEvolve": OpenEvolveIslands,
 }
 OURS = "progressive"
+LIBRARY = "library"
+SUITES = {"tuning": TUNING, "report": REPORT}
+TASKS = {"tuning": TUNING_TASKS, "report": REPORT_TASKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +68,48 @@ def policy_named(name: str, seed: int) -> SearchPolicy:
     return make_policy(name, seed=seed, direction="maximize", config=SearchConfig())
 
 
+class Job(NamedTuple):
+    """One search: `number` counts the instances of a family."""
+
+    split: str
+    family: str
+    number: int
+    seed: int
+    policy: str
+    evaluations: int
+
+
+def course(job: Job) -> Course:
+    policy = policy_named(job.policy, job.seed)
+    if job.family == LIBRARY:
+        return search(policy, LibraryTask(TASKS[job.split][job.number]), EVALUATIONS, job.seed)
+    label = f"{job.split}:{job.family}:{job.number}:{job.seed}"
+    problem = SUITES[job.split][job.family][job.number](random.Random(label))
+    return search(policy, Pure(problem), job.evaluations, job.seed)
+
+
 def run(
-    split: str, families: Sequence[str], policies: Sequence[str], seeds: int, evaluations: int
+    split: str,
+    families: Sequence[str],
+    policies: Sequence[str],
+    seeds: int,
+    evaluations: int,
+    processes: int = 1,
 ) -> Results:
-    suite = {"tuning": TUNING, "report": REPORT}[split]
+    instances = {family: len(makers) for family, makers in SUITES[split].items()}
+    instances[LIBRARY] = len(TASKS[split])
+    jobs = [
+        Job(split, family, number, seed, name, evaluations)
+        for family in families or instances
+        for number in range(instances[family])
+        for seed in range(min(seeds, MOST_SEEDS) if family == LIBRARY else seeds)
+        for name in policies
+    ]
     courses: dict[str, dict[str, list[Course]]] = {}
-    for family in families or list(suite):
-        courses[family] = {name: [] for name in policies}
-        for number, make in enumerate(suite[family]):
-            for seed in range(seeds):
-                label = f"{split}:{family}:{number}:{seed}"
-                for name in policies:
-                    problem = make(random.Random(label))
-                    course = search(policy_named(name, seed), problem, evaluations, seed)
-                    courses[family][name].append(course)
+    with ProcessPoolExecutor(processes) as pool:
+        for job, found in zip(jobs, pool.map(course, jobs, chunksize=4), strict=True):
+            by_policy = courses.setdefault(job.family, {name: [] for name in policies})
+            by_policy[job.policy].append(found)
     return Results(courses)
 
 
@@ -143,7 +186,7 @@ def cost(policies: Sequence[str], attempts: int) -> str:
     lines = [f"| policy | CPU ms per attempt at {attempts} |", "|---|---|"]
     for name in policies:
         problem = Multimodal("rastrigin", 10, random.Random("cost"), failing=0.1)
-        cpu_s = search(policy_named(name, 0), problem, attempts, 0).cpu_s
+        cpu_s = search(policy_named(name, 0), Pure(problem), attempts, 0).cpu_s
         last = min(1000, attempts - 1)
         lines.append(f"| {name} | {1000.0 * (cpu_s[-1] - cpu_s[-1 - last]) / last:.2f} |")
     return "\n".join(lines)
@@ -154,8 +197,9 @@ def main() -> None:
     parser.add_argument("--split", choices=["tuning", "report"], default="report")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, default=300)
-    parser.add_argument("--families", nargs="*", default=[], choices=list(REPORT))
+    parser.add_argument("--families", nargs="*", default=[], choices=[*REPORT, LIBRARY])
     parser.add_argument("--policies", nargs="*", default=[*BUILT_IN, *PEERS])
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--save", type=Path, help="areas and final scores as JSON")
     parser.add_argument("--cost", type=int, help="attempts; measures CPU time instead")
@@ -164,7 +208,9 @@ def main() -> None:
         print(cost([name for name in args.policies if name in BUILT_IN], args.cost))
         return
     started = time.monotonic()
-    results = run(args.split, args.families, args.policies, args.seeds, args.evaluations)
+    results = run(
+        args.split, args.families, args.policies, args.seeds, args.evaluations, args.processes
+    )
     print(table(results))
     print(f"\n{args.split} split, {args.seeds} seeds, {args.evaluations} evaluations", end=", ")
     print(f"{time.monotonic() - started:.0f} s")

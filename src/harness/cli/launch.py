@@ -77,7 +77,7 @@ class LaunchOptions:
     unsafe: Annotated[bool, Parameter(negative=())] = False
     """Run code that a model wrote even where the sandbox does not isolate it."""
     search: str | None = None
-    """progressive, greedy, best_of_n or random."""
+    """progressive, greedy, islands, best_of_n or random."""
     memory: Literal["run", "task", "global"] | None = None
     """What is recalled: this run's records, the task's, or all."""
     slots: int | None = None

@@ -178,11 +178,12 @@ def graph(
     children: dict[str, list[Attempt]] = {}
     for attempt in view.attempts:
         children.setdefault(attempt.parents[0] if attempt.parents else "", []).append(attempt)
-    best = view.best
+    best, front = view.best, view.front
     stack = [(attempt, 0) for attempt in reversed(children.get("", []))]
     while stack:
         attempt, depth = stack.pop()
         mark = " *best*" if best is not None and attempt.id == best.id else ""
+        mark += " *front*" if front is not None and attempt.id in front.members else ""
         references = f" [{', '.join(attempt.references)}]" if attempt.references else ""
         result = format_score(attempt.score) if attempt.score is not None else attempt.status.value
         print(f"{'  ' * depth}{attempt.id} {attempt.operator.value} {result}{references}{mark}")

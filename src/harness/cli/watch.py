@@ -181,7 +181,10 @@ def _best(found: RunStatus) -> str:
     best = found.best
     if best is None:
         return ""
-    return f"  best        {format_score(best.score)}, attempt {best.attempt} by {best.agent}"
+    front = f"; {len(found.front)} on the Pareto front" if found.front is not None else ""
+    return (
+        f"  best        {format_score(best.score)}, attempt {best.attempt} by {best.agent}{front}"
+    )
 
 
 def _print_agents(found: RunStatus) -> None:

@@ -25,6 +25,8 @@ from harness.run.evaluation import Evaluations
 from harness.run.folder import RunFolder, RunLock
 from harness.run.holdout import Holdout
 from harness.run.models import ModelChooser
+from harness.run.novelty import Novelty
+from harness.run.objectives import objectives_of
 from harness.run.orchestrator import Run
 from harness.run.outages import open_endpoints, watch_provider
 from harness.run.pauses import Pauses
@@ -36,7 +38,7 @@ from harness.run.store import Store
 from harness.sandbox.providers import open_provider
 from harness.sandbox.repository import Repository
 from harness.search.graph import AttemptGraph
-from harness.search.policies import make_policy
+from harness.search.multi import make_search
 from harness.tasks.base import Task
 
 SPARE_THREADS = 34
@@ -89,6 +91,7 @@ async def open_run(
             watch=watch,
             capabilities=capabilities,
             executor=executor,
+            novelty=Novelty(config.search.novelty, config.memory, repository),
             python=python,
         )
         # A kill leaves working folders and the judge's copy of the private data behind.
@@ -147,8 +150,11 @@ def rebuilt(
     store.attempts.requeue()
     attempts = store.attempts.all()
     judged = finished_in_order(attempts)
-    policy = make_policy(
-        config.search.policy, seed=config.seed, direction=task.direction, config=config.search
+    policy = make_search(
+        config.search,
+        seed=config.seed,
+        direction=task.direction,
+        objectives=objectives_of(task.file),
     )
     standings = Standings(task.direction)
     for attempt in judged:

@@ -21,6 +21,7 @@ from harness.run.budget import Budget
 from harness.run.config import RunConfig
 from harness.run.folder import RunFolder
 from harness.run.models import ModelChooser
+from harness.run.novelty import Novelty
 from harness.run.pauses import Pauses
 from harness.run.roster import Roster
 from harness.run.standings import Standings
@@ -118,6 +119,7 @@ class Core:
     pauses: Pauses
     endpoints: EndpointPool
     executor: Executor
+    novelty: Novelty
     python: Path | None
     """Virtual environment of the task where commands run on the host; None: our own."""
     ending: Ending = field(default_factory=Ending)

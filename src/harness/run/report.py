@@ -7,6 +7,8 @@ from harness.attempt import Attempt, Operator, Status, better
 from harness.ids import AgentId
 from harness.run.accounts import Account
 from harness.run.budget import format_budget
+from harness.run.objectives import saved_objectives
+from harness.run.revivals import revivals
 from harness.run.usage import UsageView, read_usage
 from harness.run.views import RunView, holdout_verdicts, timings, warnings
 from harness.sandbox.repository import Repository
@@ -14,16 +16,19 @@ from harness.sandbox.repository import Repository
 BEST_DIFF_LINES = 200
 IMPROVEMENTS_SHOWN = 30
 FAILURES_SHOWN = 10
+REVIVALS_SHOWN = 10
 
 
 def render_report(view: RunView) -> str:
-    """Summary, curve, best diff, budget use, models, operators, agents, failures."""
+    """Summary, curve, best diff, revivals, budget use, models, operators, agents, failures."""
     usage = read_usage(view.folder)
     sections = [
         _summary(view),
         _holdout(view),
+        _front(view),
         _curve(view),
         _best_diff(view),
+        _revivals(view),
         _budget(view),
         _models(usage),
         _operators(view),
@@ -71,6 +76,27 @@ def _holdout(view: RunView) -> str:
     for attempt, verdict in verdicts.items():
         found = verdict.status.value if verdict.score is None else repr(verdict.score)
         lines.append(f"| {attempt} | {told.get(attempt)!r} | {found} |")
+    return "\n".join(lines)
+
+
+def _front(view: RunView) -> str:
+    front = view.front
+    if front is None:
+        return ""
+    objectives = saved_objectives(view.folder)
+    names = " | ".join(f"{each.metric} ({each.direction})" for each in objectives)
+    lines = [
+        "## Pareto front",
+        "",
+        "No attempt is as good as one of these in all objectives.",
+        "",
+        f"| attempt | score ({view.direction}) | {names} |",
+        "|---" * (2 + len(objectives)) + "|",
+    ]
+    for attempt in (a for a in view.attempts if a.id in front.members):
+        metrics = attempt.verdict.metrics if attempt.verdict is not None else dict[str, float]()
+        values = " | ".join(f"{metrics[each.metric]:.10g}" for each in objectives)
+        lines.append(f"| {attempt.id} | {attempt.score:.10g} | {values} |")
     return "\n".join(lines)
 
 
@@ -127,6 +153,31 @@ def _best_diff(view: RunView) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(shown))), default=0))
     body = "\n".join(shown)
     return f"## Best against the seed\n\n{fence}diff\n{body}\n{fence}{tail}"
+
+
+def _revivals(view: RunView) -> str:
+    repository = Repository.open(view.folder.repository)
+    try:
+        found = revivals(view.attempts, repository)
+    finally:
+        repository.close()
+    if not found:
+        return ""
+    back = len({each.attempt for each in found})
+    lines = [
+        "## Deleted lines that came back",
+        "",
+        f"In {back} of {len(view.attempts)} attempts. The newest:",
+        "",
+        "| attempt | deleted in | lines | one of them |",
+        "|---|---|---|---|",
+    ]
+    for revival in found[: -REVIVALS_SHOWN - 1 : -1]:
+        path, text = revival.lines[0]
+        shown = f"{path}: {text}"[:80].replace("|", "\\|").replace("`", "'")
+        row = f"| {revival.attempt} | {revival.deleted_in} | {len(revival.lines)} | `{shown}` |"
+        lines.append(row)
+    return "\n".join(lines)
 
 
 def _budget(view: RunView) -> str:

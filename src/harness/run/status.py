@@ -7,13 +7,16 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from harness.attempt import NOT_CHARGED, UNFINISHED, Direction, Status, better
+from harness.attempt import NOT_CHARGED, UNFINISHED, Direction, Status, better, verdict_from
 from harness.ids import AttemptId
 from harness.run.config import RunConfig, read_saved
 from harness.run.folder import RunFolder, live_process
+from harness.run.objectives import saved_objectives
 from harness.run.reading import reading
+from harness.search.pareto import Objective, ParetoFront
 
 RATE_WINDOW_S = 900.0
 """The rate is that of the last quarter of an hour."""
@@ -103,6 +106,8 @@ class RunStatus:
     """Those that fired last, newest first."""
     events: tuple[Happening, ...]
     """What else happened last, newest first."""
+    front: tuple[AttemptId, ...] | None
+    """The Pareto front, oldest first; None for a task with the score alone."""
 
     @property
     def state(self) -> str:
@@ -194,6 +199,11 @@ class StatusReader:
         self._folder = folder
         self._seen = _Seen()
         self._config: tuple[tuple[int, int], RunConfig] | None = None
+        self._front: ParetoFront | None = None
+
+    @cached_property
+    def _objectives(self) -> list[Objective]:
+        return saved_objectives(self._folder)
 
     def read(self) -> RunStatus:
         """The run now."""
@@ -202,6 +212,8 @@ class StatusReader:
         with reading(folder.database) as db:
             meta = {row["key"]: row["value"] for row in db.execute("SELECT * FROM meta")}
             direction: Direction = "minimize" if meta["direction"] == "minimize" else "maximize"
+            if self._front is None and (objectives := self._objectives):
+                self._front = ParetoFront(direction, objectives)
             sessions = db.execute("SELECT * FROM sessions ORDER BY id").fetchall()
             self._read_attempts(db, direction)
             self._read_calls(db)
@@ -238,6 +250,7 @@ class StatusReader:
             agents=agents,
             heartbeats=heartbeats,
             events=tuple(reversed(seen.events)),
+            front=tuple(self._front.members) if self._front is not None else None,
         )
 
     def _read_config(self) -> RunConfig:
@@ -273,7 +286,10 @@ class StatusReader:
         seen.judged_at.append(row["evaluated_at"])
         if row["status"] != Status.SCORED.value:
             return
-        score: float = json.loads(row["verdict"])["score"]
+        verdict = json.loads(row["verdict"])
+        score: float = verdict["score"]
+        if self._front is not None:
+            self._front.observe(AttemptId(str(row["id"])), verdict_from(verdict))
         own = seen.agents[row["agent"]]
         if own.best is None or better(direction, score, own.best):
             own.best = score

@@ -15,6 +15,7 @@ from harness.redact import redact
 from harness.run.attempts import Candidate
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
+from harness.run.novelty import REMEMBERED
 from harness.sandbox.base import ExecResult
 from harness.sandbox.workspace import Workspace
 
@@ -50,6 +51,8 @@ class Submissions:
         self._assignment: Assignment | None = None
         self._consulted: list[AttemptId] = []
         self._duplicates = 0
+        self._refusals = 0
+        """Near-duplicates refused in this directive."""
         self._waiting: list[AttemptId] = []
         """Submitted without waiting, and the verdict not given back yet."""
         self._given: list[AttemptId] = []
@@ -60,6 +63,7 @@ class Submissions:
         self._assignment = assignment
         self._consulted = []
         self._duplicates = 0
+        self._refusals = 0
         self._settle_given()
 
     def restore(self) -> None:
@@ -170,6 +174,7 @@ class Submissions:
         try:
             with core.timings.phase("snapshot"):
                 tree = await self._workspace.snapshot()
+                await self._refuse_known(tree)
                 commit = await self._commit(tree, assignment, references, title)
         except SubmissionRefusedError as error:
             core.store.event(EventKind.REFUSED, agent=self._agent, reason=str(error))
@@ -199,6 +204,27 @@ class Submissions:
             self._waiting.append(attempt.id)
         core.set_ref(f"refs/attempts/{attempt.id}", commit)
         return attempt.id
+
+    async def _refuse_known(self, tree: TreeHash) -> None:
+        """Refuse what is nearly an earlier attempt, a few times in a directive.
+
+        Raises:
+            SubmissionRefusedError: Says which attempt it resembles, how, and what that scored.
+        """
+        core, novelty = self._core, self._core.novelty
+        left = novelty.config.retries - self._refusals
+        if left <= 0 or not novelty.active:
+            return
+        twin = await core.in_pool(novelty.twin, tree, core.graph.newest(REMEMBERED))
+        if twin is None:
+            return
+        self._refusals += 1
+        verdict = self._verdict(twin.attempt)
+        came = "not judged yet" if verdict is None else f"{verdict.status}, score {verdict.score}"
+        raise SubmissionRefusedError(
+            f"not evaluated: the submission {twin.how} attempt {twin.attempt} ({came}). Make a"
+            f" change that can matter; {left - 1} more such refusals before it is evaluated anyway"
+        )
 
     async def _commit(
         self,

@@ -15,9 +15,11 @@ from harness.memory.base import LogEntry
 from harness.run import rows
 from harness.run.config import RunConfig, read_saved
 from harness.run.folder import RunFolder, all_runs, live_process
+from harness.run.objectives import front_of, saved_objectives
 from harness.run.reading import reading
 from harness.run.status import AgentReport, RunStatus, StatusReader
 from harness.search.base import Directive
+from harness.search.pareto import ParetoFront
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class RunView:
     @property
     def best(self) -> Attempt | None:
         return best_of(self.direction, self.attempts)
+
+    @property
+    def front(self) -> ParetoFront | None:
+        """The Pareto front; None for a task with the score alone."""
+        return front_of(self.attempts, self.direction, saved_objectives(self.folder))
 
     @property
     def direction(self) -> Direction:
@@ -206,11 +213,13 @@ def graph_document(view: RunView) -> dict[str, Any]:
         for kind, sources in (("parent", attempt.parents), ("reference", attempt.references))
         for source in sources
     ]
+    front = view.front
     return {
         "schema_version": SCHEMA_VERSION,
         "run": view.folder.id,
         "nodes": [attempt_document(attempt) for attempt in view.attempts],
         "edges": edges,
+        "front": list(front.members) if front is not None else None,
     }
 
 
@@ -232,6 +241,7 @@ def status_document(status: RunStatus) -> dict[str, Any]:
         "budget_left": status.budget_left(),
         "rate_per_hour": status.rate_per_hour,
         "best": {"attempt": best.attempt, "score": best.score} if best else None,
+        "front": list(status.front) if status.front is not None else None,
         "curve": [
             {
                 "evaluation": point.evaluation,

@@ -19,6 +19,7 @@ from harness.run.attempts import Candidate
 from harness.run.compose import rebuilt
 from harness.run.config import RunConfig, save_config
 from harness.run.folder import RunFolder
+from harness.run.novelty import Novelty
 from harness.run.prepare import create_folder
 from harness.run.pulse import Pulse
 from harness.run.store import Store
@@ -116,6 +117,7 @@ class Bench:
             watch=ProviderWatch(self.provider),
             capabilities=self.capabilities,
             executor=self.executor,
+            novelty=Novelty(config.search.novelty, config.memory, self.repository),
             python=None,
         )
         for member in self.core.roster.active():

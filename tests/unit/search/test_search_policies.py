@@ -1,8 +1,9 @@
-"""Rewards, the front and the three policies, on graphs made of real attempts."""
+"""Rewards, the front and the policies, on graphs made of real attempts."""
 
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from harness.search.base import Directive, SearchContext, SearchPolicy, directiv
 from harness.search.config import SearchConfig
 from harness.search.front import Front
 from harness.search.graph import AttemptGraph
+from harness.search.islands import IslandsPolicy
 from harness.search.policies import BUILT_IN, make_policy
 from harness.search.progressive import ProgressivePolicy
 from harness.search.reward import Rewards
@@ -359,9 +361,9 @@ def test_a_small_budget_gets_a_narrow_front_and_few_drafts() -> None:
     assert few.temperature(0.1) < many.temperature(0.001)
     seed = finished(0, 1.0, operator=Operator.DRAFT)
     graph = AttemptGraph("maximize", [seed])
-    operators = [progressive([seed]).next(graph, context(1, progress=1 / n)) for n in (50, 5000)]
+    operators = [progressive([seed]).next(graph, context(1, progress=1 / n)) for n in (15, 5000)]
     assert [d.operator for d in operators] == [Operator.DRAFT, Operator.DRAFT]
-    one_draft = context(2, progress=1 / 50, in_flight=[SEED_ATTEMPT])
+    one_draft = context(2, progress=1 / 15, in_flight=[SEED_ATTEMPT])
     assert progressive([seed]).next(graph, one_draft).operator is not Operator.DRAFT
     one_of_three = context(2, progress=1 / 5000, in_flight=[SEED_ATTEMPT])
     assert progressive([seed]).next(graph, one_of_three).operator is Operator.DRAFT
@@ -436,3 +438,45 @@ def test_a_large_graph_keeps_selection_bounded() -> None:
     lines = 3
     assert len(chances) <= CONFIG.front + lines
     assert math.isclose(sum(chances.values()), 1.0)
+
+
+# Islands
+
+
+def with_metric(attempt: Attempt, size: float, directive: int) -> Attempt:
+    verdict = Verdict(Status.SCORED, attempt.score, {"size": size})
+    return replace(attempt, verdict=verdict, directive=directive)
+
+
+def test_a_cell_of_an_island_keeps_the_best_of_its_kind_whatever_the_others_score() -> None:
+    config = SearchConfig(islands=1, bins=2, descriptors=["metric:size"], branches=1)
+    seed = with_metric(finished(0, 1.0, operator=Operator.DRAFT), 0.0, 0)
+    small = [with_metric(finished(n, 10.0 + n, [0]), 1.0, n) for n in range(1, 5)]
+    large = with_metric(finished(5, 0.5, [0]), 10.0, 5)
+    made = IslandsPolicy(seed=0, direction="maximize", config=config)
+    for attempt in (seed, *small, large):
+        made.observe(attempt)
+    graph = AttemptGraph("maximize", [seed, *small, large])
+    asked = [made.next(graph, context(n, progress=0.9)) for n in range(10, 200)]
+    assert {d.base for d in asked if d.operator is not Operator.DRAFT} == {"4", "5"}
+
+
+def test_the_best_of_an_island_settles_on_the_next_after_so_many_attempts() -> None:
+    seed = finished(0, 1.0, operator=Operator.DRAFT)
+    of_first = [replace(finished(n, 1.0 + n, [0]), directive=2 * n) for n in range(1, 4)]
+    graph = AttemptGraph("maximize", [seed, *of_first])
+
+    def bases_on_second(migration: int) -> set[AttemptId]:
+        config = SearchConfig(islands=2, migration=migration, descriptors=["generation"])
+        made = IslandsPolicy(seed=0, direction="maximize", config=config)
+        for attempt in (seed, *of_first):
+            made.observe(attempt)
+        return {made.next(graph, context(n, progress=1.0)).base for n in range(41, 200, 2)}
+
+    assert bases_on_second(3) == {SEED_ATTEMPT, AttemptId("3")}
+    assert bases_on_second(4) == {SEED_ATTEMPT}
+
+
+def test_an_unknown_descriptor_is_refused() -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        SearchConfig(descriptors=["colour"])
