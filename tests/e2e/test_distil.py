@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from tests.e2e.conftest import Cli
 
 from harness.testing.behaviours import improver
@@ -38,6 +39,7 @@ def test_a_model_sums_up_what_was_learnt(cli: Cli) -> None:
     assert "(from attempts " in by_model[0]["text"]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_costs_nothing(cli: Cli) -> None:
     del cli.environment["HARNESS_MEMORY__DISTIL_BY_MODEL"]
     flags = ("--agents", "1", "--model", "scripted", "--sandbox", "process", "--unsafe")
