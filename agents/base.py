@@ -71,12 +71,17 @@ class TaskView:
     direction: Direction
     baseline: float | None
     best_known: float | None
+    kind: str
+    """Of its evaluator: `answer`, `serve`, `repository` or `one_phase`."""
     produce: tuple[str, ...]
+    """The command that runs (`repository`: builds) a submission; empty where there is none."""
     outputs: tuple[str, ...]
     """Files that `produce` must write; empty when it is started to be called."""
     timeout_s: float
     submission: tuple[str, ...]
     """Patterns of the files that are submitted."""
+    hosts: tuple[str, ...] = ()
+    """What agents' commands reach over the network, through the proxy."""
     knowledge: str | None = None
     """Folder with files the user gives to agents, as their commands see it; read only."""
 

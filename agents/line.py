@@ -8,6 +8,7 @@ import openai
 
 from harness.agents.gate import FIRST_PAUSE_S, Gate, Listener, Probe
 from harness.clock import Clock
+from harness.redact import redact
 
 CONNECT_S = 10.0
 """Wait for a connection, and for the answer to a probe."""
@@ -84,6 +85,7 @@ class Line:
 
     def client(self, key: str, timeout: openai.Timeout) -> openai.AsyncOpenAI:
         """A client with its own key and time-out on the shared connections."""
+        redact.learn("model key", key)
         return openai.AsyncOpenAI(
             base_url=self.url,
             api_key=key or "none",  # a local endpoint needs no key, but the client insists on one

@@ -21,7 +21,7 @@ from harness.errors import HarnessError, SubmissionRefusedError
 from harness.ids import AttemptId
 from harness.memory.base import RecordKind
 
-FRUITLESS = 25
+FRUITLESS = 40
 """Directives in a row without an evaluation before the agent gives up."""
 CACHED_PROGRAMS = 48
 LESSONS = 20

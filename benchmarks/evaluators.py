@@ -27,8 +27,8 @@ from typing import Any
 PLACES = ("process", "bubblewrap", "docker", "prestart", "ray")
 
 
-def settings(place: str, slots: int, leases: Path) -> tuple[Any, Any] | None:
-    """The sandbox's and the evaluators' configuration; None where this version has no such."""
+def settings(place: str, slots: int, leases: Path) -> tuple[Any, Any]:
+    """The sandbox's and the evaluators' configuration."""
     from harness.evaluators.config import EvaluatorConfig
     from harness.sandbox.config import SandboxConfig
 
@@ -36,8 +36,6 @@ def settings(place: str, slots: int, leases: Path) -> tuple[Any, Any] | None:
     # Of its own: what else this machine evaluates is not waited for.
     evaluators: dict[str, Any] = {"slots": slots, "lease_dir": leases}
     if place == "prestart":
-        if "prestart" not in SandboxConfig.model_fields:
-            return None
         sandbox = {"provider": "docker", "prestart": slots}
     if place == "ray":
         sandbox = {"provider": "process"}
@@ -45,8 +43,8 @@ def settings(place: str, slots: int, leases: Path) -> tuple[Any, Any] | None:
     return SandboxConfig.model_validate(sandbox), EvaluatorConfig.model_validate(evaluators)
 
 
-async def measure(folder: Path, place: str, slots: int, evaluations: int) -> dict[str, Any] | None:
-    """One row; None where there is no such place."""
+async def measure(folder: Path, place: str, slots: int, evaluations: int) -> dict[str, Any]:
+    """One row."""
     from benchmarks.overhead import cpu_now, make_task
 
     from harness.attempt import Status
@@ -58,8 +56,6 @@ async def measure(folder: Path, place: str, slots: int, evaluations: int) -> dic
     from harness.tasks.loader import load_task
 
     chosen = settings(place, slots, folder / "leases")
-    if chosen is None:
-        return None
     make_task(folder / "task")
     numbers = iter(range(10**9))
     async with open_evaluator(load_task(folder / "task"), *chosen) as opened:
@@ -109,7 +105,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def measured_apart(place: str, slots: int, evaluations: int) -> dict[str, Any] | None:
-    """A row measured in a process of its own; None when that failed or there is no such place."""
+    """A row measured in a process of its own; None when that failed."""
     command = [sys.executable, "-m", "benchmarks.evaluators", "--row", "--places", place]
     command += ["--slots", str(slots), "--evaluations", str(evaluations)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)

@@ -16,7 +16,7 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.scan import scan
 from harness.sandbox.tree import TreeFile
 from harness.tasks.base import Task
-from harness.tasks.evaluation import AnswerSpec
+from harness.tasks.evaluation import AnswerSpec, OnePhaseSpec
 from harness.tasks.folder import files_below, hash_files
 
 CASES = {"cheats": False, "honest": True}
@@ -175,12 +175,18 @@ def _run_warnings(task: Task, seed: Verdict, again: Verdict) -> list[str]:
     limits = {
         "produce": spec.timeout_s,
         "serve": spec.timeout_s,
+        "in_process": spec.timeout_s,
         "judge": spec.judge_timeout_s,
     }
     for stage in seed.stages:
         limit = limits.get(stage.name)
         if limit is not None and stage.duration_s > SLOW_SHARE * limit:
             warnings.append(f"{stage.name} took {stage.duration_s:.1f} s of {limit:g} s")
+    if isinstance(spec, OnePhaseSpec):
+        warnings.append(
+            "evaluator.kind is one_phase: candidates run in the evaluator's process, can read what "
+            "is private and can make their score up"
+        )
     if isinstance(spec, AnswerSpec):
         seeded = {name for name, _ in files_below(task.seed)}
         for output in seeded.intersection(spec.outputs):

@@ -21,6 +21,10 @@ class EvaluatorConfig(BaseModel):
     slots: int | None = Field(default=None, ge=1)
     """Evaluations at once; None: one for each CPU core, or as many as the cluster has room for."""
     ray: RayConfig = Field(default_factory=RayConfig)
+    cache: Path | None = None
+    """Folder in which verdicts are kept, to be given again to the same files, task, data and
+    environment, in this run or another; None: each is evaluated anew. Never for tasks that measure
+    time or whose scores are noisy."""
     lease_dir: Path = DEFAULT_FOLDER
     """Where the runs of a host tell each other which GPU is taken and who must be alone; the same
     folder for all of them, on a local disk."""

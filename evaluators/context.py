@@ -29,6 +29,8 @@ class EvaluatorContext:
     executor: Executor
     labels: Mapping[str, str]
     watch: ProviderWatch | None = None
+    prestart: int = 0
+    """Sandboxes for candidates that are started ahead."""
 
     @property
     def candidate_limits(self) -> Limits:

@@ -6,8 +6,7 @@ process of its own in it: a fork of one that has the judge imported.
 
 import asyncio
 import os
-import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness.errors import SandboxUnavailableError
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.judge_answer import Judged, judged
 from harness.evaluators.judge_client import JudgeServer, JudgeServerError
+from harness.evaluators.judge_files import RUNNER, SERVER, JudgeFiles
 from harness.evaluators.place import remove_folder
 from harness.sandbox.base import (
     MIB,
@@ -31,27 +31,19 @@ from harness.sandbox.placing import place
 from harness.sandbox.tree import TreeFile
 from harness.tasks.evaluation import EvaluatorBase
 
-RUNNER = Path(__file__).resolve().with_name("judge_runner.py")
-SERVER = RUNNER.with_name("judge_server.py")
-INSIDE = RUNNER.with_name("inside")
-TALKER = INSIDE / "serve_judge.py"
-PROGRAMS = (RUNNER, SERVER, TALKER, INSIDE / "harness_serve.py", INSIDE / "harness_timing.py")
-"""What is in reach of a judge beside its own files."""
 MAX_PRINTED_BYTES = 10 * MIB
-COPIED_BYTES = 256 * MIB
-"""Private data up to this size are copied, so that a run judges by what it started with."""
 
 
 class Judge:
     """Scores outputs. Calls may be made side by side; a lost sandbox is made anew at the next."""
 
     def __init__(self, context: EvaluatorContext, spec: EvaluatorBase) -> None:
-        self._task = context.task
         self._judge = spec
         self._provider = context.provider
         self._executor = context.executor
         self._folder = context.scratch / f"judge-{uuid4().hex}"
         self._outputs = self._folder / "outputs"
+        self._files = JudgeFiles(context, spec, self._folder / "files")
         self._spec = SandboxSpec(
             purpose="judge",
             mounts=(),
@@ -93,18 +85,17 @@ class Judge:
 
     @asynccontextmanager
     async def talk(
-        self, seed: int, *, baseline: bool, timeout_s: float
+        self, program: Path, words: Sequence[str], *, timeout_s: float
     ) -> AsyncGenerator[CommandStream]:
-        """Let the judge of a served candidate judge; messages as of `inside/serve_judge.py`.
+        """Have `program` run the judge; it asks for things by messages as of `harness_serve.py`.
 
         Raises:
             SandboxUnavailableError: The sandbox failed; the next call gets a new one.
         """
         await self._ready()
         sandbox = await self._open()
-        words = [str(seed), "baseline" if baseline else "alone"]
         async with AsyncExitStack() as stack:
-            argv = [*self._argv(sandbox, TALKER), *words]
+            argv = [*self._files.argv(sandbox, program), *words]
             try:
                 stream = await stack.enter_async_context(sandbox.stream(argv, timeout_s=timeout_s))
             except SandboxUnavailableError:
@@ -150,19 +141,10 @@ class Judge:
 
     async def _call(self, sandbox: Sandbox, name: str, seed: int) -> ExecResult:
         return await sandbox.exec(
-            [*self._argv(sandbox, RUNNER), f"{sandbox.path('/outputs')}/{name}", str(seed)],
+            [*self._files.argv(sandbox, RUNNER), f"{sandbox.path('/outputs')}/{name}", str(seed)],
             timeout_s=self._judge.judge_timeout_s,
             max_output_bytes=MAX_PRINTED_BYTES,
         )
-
-    def _argv(self, sandbox: Sandbox, program: Path) -> list[str]:
-        return [
-            "python", "-I", "-B",
-            f"{sandbox.path('/runner')}/{program.name}",
-            f"{sandbox.path('/evaluator')}/{self._judge.judge_file}",
-            self._judge.judge_function,
-            sandbox.path("/private"),
-        ]  # fmt: skip
 
     async def _open(self) -> Sandbox:
         async with self._opening:
@@ -173,15 +155,20 @@ class Judge:
     async def _serving(self, sandbox: Sandbox) -> JudgeServer:
         async with self._opening:
             if self._server is None or self._server.ended:
-                self._server = JudgeServer(sandbox, self._argv(sandbox, SERVER))
+                self._server = JudgeServer(sandbox, self._files.argv(sandbox, SERVER))
             return self._server
 
     async def _ready(self) -> None:
         async with self._opening:
             if not self._spec.mounts:
-                loop = asyncio.get_running_loop()
-                mounts = await loop.run_in_executor(self._executor, self._prepare)
-                self._spec = replace(self._spec, mounts=mounts)
+                mounts = await self._files.mounts()
+                try:
+                    self._outputs.mkdir(parents=True)
+                    for folder in (self._folder, self._outputs):
+                        folder.chmod(0o755)
+                except OSError as error:
+                    raise SandboxUnavailableError(f"no folder for outputs: {error}") from error
+                self._spec = replace(self._spec, mounts=(*mounts, Mount(self._outputs, "/outputs")))
 
     async def _drop(self, sandbox: Sandbox) -> None:
         if self._sandbox is sandbox:
@@ -189,30 +176,6 @@ class Judge:
             if server is not None:
                 await server.close()
             await _close(sandbox)
-
-    def _prepare(self) -> tuple[Mount, ...]:
-        """Copies that any uid can read; where the user's own folders lie, a sandbox's may not."""
-        try:
-            for name in ("runner", "outputs", "private"):
-                (self._folder / name).mkdir(parents=True)
-            for program in PROGRAMS:
-                shutil.copyfile(program, self._folder / "runner" / program.name)
-            shutil.copytree(self._task.evaluator, self._folder / "evaluator")
-            private = self._folder / "private"
-            if self._task.private is not None:
-                if _size(self._task.private) <= COPIED_BYTES:
-                    shutil.copytree(self._task.private, private, dirs_exist_ok=True)
-                else:
-                    private = self._task.private
-            _make_readable(self._folder)
-        except OSError as error:
-            raise SandboxUnavailableError(f"the judge's files cannot be copied: {error}") from error
-        return (
-            Mount(self._folder / "runner", "/runner"),
-            Mount(self._folder / "evaluator", "/evaluator"),
-            Mount(private, "/private"),
-            Mount(self._outputs, "/outputs"),
-        )
 
 
 class _Talk:
@@ -242,15 +205,6 @@ def _side_by_side(limits: Limits) -> Limits:
             "pids": limits.pids * cores,
         }
     )
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _make_readable(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 async def _close(sandbox: Sandbox) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
-from harness.evaluators.base import LateVerdict
+from harness.evaluators.base import Evaluator, LateVerdict
+from harness.evaluators.cache import cached
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.folders import own_folder
@@ -60,7 +61,16 @@ async def open_evaluator(
         provider, capabilities = await open_provider(config, executor)
         try:
             python = await prepare_environment(task, provider, capabilities, executor)
-            context = EvaluatorContext(task, provider, config.limits, python, scratch, executor, {})
+            context = EvaluatorContext(
+                task,
+                provider,
+                config.limits,
+                python,
+                scratch,
+                executor,
+                {},
+                prestart=config.prestart,
+            )
             pool = await make_pool(context, capabilities, config, evaluators)
             try:
                 yield OpenEvaluator(pool, capabilities, executor)
@@ -90,16 +100,33 @@ async def make_pool(
     """
     if config.pool == "local":
         resources = Resources.of(context.task, config, run)
-        return EvaluatorPool(make_evaluator(context), config.at_once, resources)
+        evaluator = await _with_cache(make_evaluator(context), context, capabilities, config)
+        return EvaluatorPool(evaluator, config.at_once, resources)
     from harness.evaluators.cluster.evaluator import RayEvaluator
 
     if sandbox.provider == "auto":
         # What was found to isolate enough here, not what a node happens to have.
         sandbox = sandbox.model_copy(update={"provider": capabilities.name})
-    evaluator = await RayEvaluator.connect(
+    remote = await RayEvaluator.connect(
         context.task, sandbox, config, context.executor, late or (lambda verdict: None)
     )
-    return EvaluatorPool(evaluator, evaluator.slots)
+    evaluator = await _with_cache(remote, context, capabilities, config)
+    return EvaluatorPool(evaluator, remote.slots)
+
+
+async def _with_cache(
+    evaluator: Evaluator,
+    context: EvaluatorContext,
+    capabilities: Capabilities,
+    config: EvaluatorConfig,
+) -> Evaluator:
+    if config.cache is None:
+        return evaluator
+    try:
+        return await cached(evaluator, context, capabilities, config.cache)
+    except BaseException:
+        await evaluator.close()
+        raise
 
 
 async def prepare_environment(

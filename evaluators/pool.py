@@ -5,7 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from harness.attempt import StageResult, Status, Verdict
@@ -64,13 +64,14 @@ class EvaluatorPool:
         task = asyncio.get_running_loop().create_task(self._run(job, started))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if caller is not None and caller.cancelling():
-                raise
-            return Verdict(Status.CANCELLED, feedback="The run ended before this was scored.")
+        verdict = Verdict(Status.CANCELLED, feedback="The run ended before this was scored.")
+        with suppress(asyncio.CancelledError):
+            verdict = await task
+        caller = asyncio.current_task()
+        # Also where the evaluator went on and answered late: whoever gave up gets nothing.
+        if caller is not None and caller.cancelling():
+            raise asyncio.CancelledError
+        return verdict
 
     async def try_out(
         self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float

@@ -16,8 +16,9 @@ from harness.errors import EvaluatorFailedError, SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.frames import Frame, FrameError, FrameReader
-from harness.evaluators.judge import INSIDE, Judge
+from harness.evaluators.judge import Judge
 from harness.evaluators.judge_answer import Judged, judged
+from harness.evaluators.judge_files import INSIDE, TALKER
 from harness.evaluators.peer import Ended, Peer
 from harness.evaluators.place import Places
 from harness.evaluators.rounds import Stage, evaluator_failed, lost, persist, repeated
@@ -108,8 +109,9 @@ class ServeEvaluator:
             jobs[BASELINE] = replace(job, submission=self._baseline)
         # The judge's own seconds and those it may have to wait for programs.
         limit_s = self._spec.judge_timeout_s + len(jobs) * self._spec.timeout_s
+        words = [str(seed), "baseline" if BASELINE in jobs else "alone"]
         async with (
-            self._judge.talk(seed, baseline=BASELINE in jobs, timeout_s=limit_s) as judge,
+            self._judge.talk(TALKER, words, timeout_s=limit_s) as judge,
             AsyncExitStack() as stack,
         ):
             programs = _Programs(self._places, self._spec, jobs, limit_s, stack)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 
 MAX_INT_DIGITS = 400
 """A longer integer is beyond every float without looking at it."""
+MAX_ELEMENTS = 200_000
 MAX_FLOAT = int(sys.float_info.max)
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -17,7 +18,13 @@ class StrictJsonError(ValueError):
     """Not one JSON document within the bounds; the message says what is wrong."""
 
 
-def parse(data: bytes, *, max_bytes: int = 1024 * 1024, max_depth: int = 8) -> Json:
+def parse(
+    data: bytes,
+    *,
+    max_bytes: int = 1024 * 1024,
+    max_depth: int = 8,
+    max_elements: int = MAX_ELEMENTS,
+) -> Json:
     """The one JSON document that `data` is.
 
     Numbers too large for a float, integers too, become infinities; the caller refuses those where
@@ -25,10 +32,14 @@ def parse(data: bytes, *, max_bytes: int = 1024 * 1024, max_depth: int = 8) -> J
 
     Raises:
         StrictJsonError: More than `max_bytes`, not UTF-8, not JSON (`NaN` and `Infinity` are not),
-            more than one document, a key twice, nested deeper than `max_depth`.
+            more than one document, a key twice, nested deeper than `max_depth`, or perhaps more
+            than `max_elements` values: commas and brackets in texts count as well.
     """
     if len(data) > max_bytes:
         raise StrictJsonError(f"{len(data)} bytes, at most {max_bytes} are read")
+    # Before anything is built: each value but the first follows one of these.
+    if sum(map(data.count, (b",", b"[", b"{"))) >= max_elements:
+        raise StrictJsonError(f"more than {max_elements} values")
     try:
         value: Json = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.memory.words import index_all
+from harness.redact import RedactingConnection
 
 VERSION = 2
 BUSY_TIMEOUT_S = 30.0
@@ -162,7 +163,12 @@ def _with_wal(path: Path, wal: Path) -> sqlite3.Connection:
 def _connect(name: str, *, uri: bool) -> sqlite3.Connection:
     # Callers hold a lock around each use, so the connection may move between threads.
     return sqlite3.connect(
-        name, uri=uri, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        name,
+        uri=uri,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=RedactingConnection,
     )
 
 

@@ -84,6 +84,8 @@ class Guarantee(StrEnum):
     """Commands run under a uid that is not the harness's, or in a user namespace."""
     PROCESSES = "other processes"
     """Processes outside can be neither seen nor signalled."""
+    SYSTEM_CALLS = "system calls"
+    """Those that programs do without and kernels had holes in are refused (`seccomp.py`)."""
     CPUS = "cpus"
     MEMORY = "memory"
     PIDS = "pids"
@@ -259,6 +261,8 @@ class Capabilities:
     enforced: tuple[Guarantee, ...]
     not_enforced: tuple[Guarantee, ...]
     detail: str
+    warnings: tuple[str, ...] = ()
+    """What is known to be wrong with it here, a line each."""
 
 
 class SandboxProvider(Protocol):

@@ -17,7 +17,7 @@ from harness.errors import SandboxUnavailableError
 from harness.sandbox.base import Capabilities, Guarantee, Sandbox, SandboxSpec
 from harness.sandbox.devices import device_files
 from harness.sandbox.layout import Layout, PrivateFolders, Tmpfs, own_layout
-from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
+from harness.sandbox.local import LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request
 from harness.sandbox.uids import AGENT_UID
 
@@ -40,7 +40,7 @@ class BubblewrapProvider(LocalProvider):
 
     async def describe(self) -> Capabilities:
         await self._try()
-        enforced = (*WATCHED, *_ISOLATED)
+        enforced = (*self._guarantees, *_ISOLATED)
         kind = f"uid {AGENT_UID}" if self.owner else "a user namespace"
         return Capabilities(
             name="bubblewrap",

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import platform
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import partial
@@ -15,10 +14,19 @@ from docker.types import Mount as DockerMount
 
 from harness.errors import SandboxUnavailableError
 from harness.sandbox import files
-from harness.sandbox.base import MIB, Capabilities, Guarantee, Limits, SandboxSpec
+from harness.sandbox.base import MIB, Capabilities, Limits, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.docker_client import connect, host_address, translated
 from harness.sandbox.docker_container import Container
+from harness.sandbox.docker_engine import (
+    capabilities,
+    check_runtime,
+    is_podman,
+    mounts_work,
+    own_threads,
+    security_options,
+    shares_kernel,
+)
 from harness.sandbox.docker_sandbox import DockerSandbox
 from harness.sandbox.docker_upload import upload, upload_bytes
 from harness.sandbox.liveness import identity, is_dead
@@ -38,6 +46,8 @@ _SHARED_MEMORY_BYTES = 64 * MIB
 _OPEN_FILES = 8192
 # What is ours in a container: the init, the `sleep`, the guard of a command.
 _OWN_PROCESSES = 3
+# Of all containers together: the kernel counts a uid's processes.
+_PODMAN_PROCESSES = 32_768
 
 
 class DockerProvider:
@@ -57,6 +67,8 @@ class DockerProvider:
         self._owner = agent_owner()
         self._client: docker.DockerClient | None = None
         self._info: Mapping[str, Any] = {}
+        self._version: Mapping[str, Any] = {}
+        self._security: list[str] = []
         self._opening = asyncio.Lock()
         # More at once only make each other slow.
         self._starts = asyncio.Semaphore(2 * (os.cpu_count() or 1))
@@ -80,7 +92,7 @@ class DockerProvider:
         """
         if self._config.transport != "auto":
             return self._config.transport
-        return "bind" if _mounts_work(self._address, self._info) else "tar"
+        return "bind" if mounts_work(self._address, self._info) else "tar"
 
     async def describe(self) -> Capabilities:
         client = await self._connected()
@@ -95,38 +107,32 @@ class DockerProvider:
                 raise SandboxUnavailableError(
                     f"the image {image} is missing; build it: harness image build"
                 ) from error
-            version = client.version()
-        lacking = {
-            Guarantee.MEMORY: not self._info.get("MemoryLimit", True),
-            Guarantee.PIDS: not self._info.get("PidsLimit", True),
-            Guarantee.CPUS: not self._info.get("CpuCfsQuota", True),
-            # As an ordinary user commands have that user's own uid, though in namespaces apart.
-            Guarantee.USER: self._owner is None and self.transport == "bind",
-        }
-        return Capabilities(
-            name="docker",
-            isolates_model_code=True,
-            enforced=tuple(word for word in Guarantee if not lacking.get(word)),
-            not_enforced=tuple(word for word in Guarantee if lacking.get(word)),
-            detail=(
-                f"Docker {version.get('Version', '?')} at {self._address}, image {image}, "
-                f"files by {'mounted folders' if self.transport == 'bind' else 'streams'}"
-            ),
+        runtime = f", runtime {self._config.runtime}" if self._config.runtime else ""
+        bound = self.transport == "bind"
+        return capabilities(
+            self._info,
+            self._version,
+            runtime=self._config.runtime,
+            seccomp=self._config.seccomp == "harness",
+            separate_user=self._owner is not None or not bound,
+            detail=f"at {self._address}, image {image}, files by "
+            f"{'mounted folders' if bound else 'streams'}{runtime}",
         )
 
     async def _connected(self) -> docker.DockerClient:
         async with self._opening:
             if self._client is None:
-                client, self._info = await in_thread(self._executor, self._connect)
-                self._client = client
+                self._client = await in_thread(self._executor, self._connect)
             return self._client
 
-    def _connect(self) -> tuple[docker.DockerClient, Mapping[str, Any]]:
+    def _connect(self) -> docker.DockerClient:
         client = connect(self._address, connections=_CONNECTIONS)
         with translated("asking the Docker daemon"):
-            return client, client.info()
-
-    # -- making a sandbox --
+            self._info, self._version = client.info(), client.version()
+        check_runtime(self._config.runtime, self._info)
+        seccomp = self._config.seccomp == "harness"
+        self._security = security_options(self._version, self._address, seccomp=seccomp)
+        return client
 
     async def create(self, spec: SandboxSpec) -> DockerSandbox:
         client = await self._connected()
@@ -192,7 +198,11 @@ class DockerProvider:
             try:
                 client.api.start(container_id)
                 container = Container(
-                    client, self._address, container_id, self._user(), local=bound
+                    client,
+                    self._address,
+                    container_id,
+                    self._user(),
+                    local=bound and shares_kernel(self._config.runtime),
                 )
                 for mount in () if bound else spec.mounts:
                     upload(container, mount)
@@ -211,22 +221,30 @@ class DockerProvider:
         limits = spec.limits
         memory_bytes = limits.memory_bytes + copied_bytes
         bound = self.transport == "bind"
+        podman = is_podman(self._version)
         config = client.api.create_host_config(
             init=True,
+            runtime=self._config.runtime,
             read_only=True,
             cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
+            security_opt=self._security,
             network_mode=spec.network,
             mem_limit=memory_bytes,
             memswap_limit=memory_bytes,
             nano_cpus=int(min(limits.cpus, float(self._info.get("NCPU") or limits.cpus)) * 1e9),
-            pids_limit=limits.pids + _OWN_PROCESSES,
+            pids_limit=limits.pids + _OWN_PROCESSES + own_threads(self._config.runtime),
             shm_size=min(limits.scratch_bytes, _SHARED_MEMORY_BYTES),
             tmpfs=self._tmpfs(spec),
             ulimits=[
                 Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
                 Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
                 Ulimit(name="core", soft=0, hard=0),
+                # Podman's own default may be above what it is allowed itself.
+                *(
+                    [Ulimit(name="nproc", soft=_PODMAN_PROCESSES, hard=_PODMAN_PROCESSES)]
+                    if podman
+                    else []
+                ),
             ],
             log_config=LogConfig(type=LogConfig.types.NONE, config={}),
             device_requests=[DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
@@ -251,11 +269,11 @@ class DockerProvider:
         limits = spec.limits
         user, group = self._user().split(":")
         common = "rw,nosuid,nodev,exec"
-        found = {
-            "/tmp": f"{common},mode=1777,size={limits.scratch_bytes},nr_inodes={limits.inodes}"
-        }
+        # Podman knows no bound on the number of files in memory.
+        inodes = "" if is_podman(self._version) else f",nr_inodes={limits.inodes}"
+        found = {"/tmp": f"{common},mode=1777,size={limits.scratch_bytes}{inodes}"}
         own = f"{common},mode=0755,uid={user},gid={group}"
-        own += f",size={limits.disk_bytes},nr_inodes={limits.inodes}"
+        own += f",size={limits.disk_bytes}{inodes}"
         if self.transport == "tar":
             for mount in spec.mounts:
                 found[mount.target] = f"{common},mode=0755" if mount.read_only else own
@@ -336,18 +354,6 @@ def _remove_container(client: docker.DockerClient, container_id: str) -> None:
         except docker.errors.APIError as error:
             if "already in progress" not in str(error):
                 raise
-
-
-def _mounts_work(address: str, info: Mapping[str, Any]) -> bool:
-    """Whether the daemon sees this machine's folders, with the same uids."""
-    if not address.startswith("unix://"):
-        return False
-    options = cast("list[str]", info.get("SecurityOptions") or [])
-    if any("rootless" in option or "userns" in option for option in options):
-        return False
-    # Docker Desktop shares folders with its virtual machine. Elsewhere, a daemon of another name
-    # is reached through a forwarded socket or from within a container.
-    return platform.system() == "Darwin" or info.get("Name") == platform.node()
 
 
 def _environment(limits: Limits) -> dict[str, str]:

@@ -13,6 +13,7 @@ from harness.errors import SandboxUnavailableError
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 API_TIMEOUT_S = 60
+_REASON_CHARACTERS = 1000
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def translated(doing: str) -> Generator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, docker.errors.APIError) and error.explanation:
-        return str(error.explanation)
+        return str(error.explanation)[:_REASON_CHARACTERS]
     cause: BaseException | None = error
     while cause is not None:
         # The client wraps "No such file or directory" in four layers of its own.

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from harness.errors import SandboxUnavailableError
@@ -30,6 +32,7 @@ from harness.sandbox.layout import (
     mounts_of,
 )
 from harness.sandbox.liveness import identity, is_dead
+from harness.sandbox.seccomp import filter_program
 from harness.sandbox.shim.request import Request, Watched
 from harness.sandbox.stream import streaming
 from harness.sandbox.uids import agent_owner
@@ -203,6 +206,14 @@ class LocalProvider:
         self._executor = executor
         self._live: set[Path] = set()
         """Private folders of this provider's sandboxes, which `reap` leaves alone."""
+        self._filter = b""
+        if config.seccomp == "harness" and sys.platform == "linux":
+            self._filter = filter_program() or b""
+
+    @property
+    def _guarantees(self) -> tuple[Guarantee, ...]:
+        """What holds for every arrangement."""
+        return (*WATCHED, *([Guarantee.SYSTEM_CALLS] if self._filter else []))
 
     @property
     def owner(self) -> Owner | None:
@@ -221,7 +232,8 @@ class LocalProvider:
                 remove_tree(private.root)
                 raise
             self._live.add(private.root)
-            return LocalSandbox(spec, layout, private, owner, prepare, self._executor)
+            guarded = partial(_guarded, prepare, self._filter)
+            return LocalSandbox(spec, layout, private, owner, guarded, self._executor)
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, build)
 
@@ -291,6 +303,19 @@ def _fill(private: PrivateFolders, spec: SandboxSpec, owner: Owner | None) -> No
         mount.source.stat()
 
 
+def _guarded(
+    prepare: Prepare,
+    program: bytes,
+    argv: Sequence[str],
+    env: dict[str, str],
+    cwd: str,
+    timeout_s: float,
+) -> Request:
+    request = prepare(argv, env, cwd, timeout_s)
+    request["filter"] = program
+    return request
+
+
 def make_request(
     spec: SandboxSpec,
     private: PrivateFolders,
@@ -309,6 +334,7 @@ def make_request(
         "gid": None,
         "view": None,
         "options": None,
+        "filter": b"",
         "memory_bytes": spec.limits.memory_bytes,
         "pids": spec.limits.pids,
         "file_bytes": spec.limits.file_bytes,

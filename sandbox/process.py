@@ -26,7 +26,7 @@ from harness.sandbox.layout import (
     host_layout,
     own_layout,
 )
-from harness.sandbox.local import WATCHED, LocalProvider, Prepare, make_request
+from harness.sandbox.local import LocalProvider, Prepare, make_request
 from harness.sandbox.shim.request import Request, View
 from harness.sandbox.uids import AGENT_UID, own_uid
 
@@ -41,9 +41,9 @@ class ProcessProvider(LocalProvider):
 
     async def describe(self) -> Capabilities:
         refusal = await self._namespaces_refused()
-        enforced, detail = WATCHED, "commands run under your own uid, with your network"
+        enforced, detail = self._guarantees, "commands run under your own uid, with your network"
         if not refusal:
-            enforced = (*WATCHED, *_BY_NAMESPACES)
+            enforced = (*enforced, *_BY_NAMESPACES)
             detail = f"uids from {AGENT_UID}, own mounts, no network; other processes can be seen"
         elif self.owner is not None:
             detail = (

@@ -1,24 +1,60 @@
 """The section `evaluator` of `task.yaml`: a model for each kind of evaluator."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
-class EvaluatorBase(BaseModel):
-    """What every kind has: a command that runs the candidate, and a judge that never does."""
+class StageSpec(BaseModel):
+    """A cheaper evaluation that a candidate must pass before the whole one is begun."""
 
     model_config = Strict
 
-    judge_parameters: ClassVar[tuple[str, ...]]
-    """What the judge is called with, in this order."""
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Names the stage in verdicts."""
+    threshold: float = Field(allow_inf_nan=False)
+    """The score that the stage must reach, in the task's direction."""
+    evaluator: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Keys of the section `evaluator` that are different in this stage."""
 
-    produce: list[str] = Field(min_length=1)
-    """Command and arguments, run in the submission's folder without private data."""
-    judge: str = Field(pattern=r"^[\w./-]+\.py:[A-Za-z_]\w*$")
-    """`file.py:function` below `evaluator/`."""
+
+class HiddenSpec(BaseModel):
+    """For scores on data that agents must not learn by asking often."""
+
+    model_config = Strict
+
+    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Scores and metrics are multiples of this, rounded to the worse one; everything in the run
+    goes by them."""
+    metrics: bool = False
+    """Whether agents are told the judge's metrics."""
+    feedback: bool = False
+    """Whether agents are told the judge's words."""
+    per_agent: int | None = Field(default=None, ge=1)
+    """Evaluations of one agent, at most."""
+    holdout: dict[str, Any] | None = None
+    """Keys of the section `evaluator` that are different when champions are scored once more, on
+    data nobody was told a score of; only the report has the result."""
+    champions: int = Field(default=3, ge=1, le=100)
+    """How many of the best are scored on the hold-out when the run ends."""
+
+
+class EvaluatorBase(BaseModel):
+    """What every kind has: bounds, repeats and stages."""
+
+    model_config = Strict
+
     timeout_s: float = Field(default=60.0, gt=0)
     """Wall-clock limit of the candidate in seconds."""
     judge_timeout_s: float = Field(default=60.0, gt=0)
@@ -29,6 +65,71 @@ class EvaluatorBase(BaseModel):
     """Evaluations per attempt with different seeds; the score is their median."""
     noise: float = Field(default=0.0, ge=0, lt=1)
     """Relative difference between two scores of one submission that means nothing."""
+    stages: list[StageSpec] = Field(default_factory=list[StageSpec], max_length=10)
+    """Cheaper evaluations that come first, in this order; the first that is not passed is the
+    last."""
+
+    hidden: HiddenSpec | None = None
+    """How little is told of scores on hidden data; None: everything."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command that runs or builds the candidate; empty where there is not one."""
+        return ()
+
+    @property
+    def private_files(self) -> tuple[str, str]:
+        """What of `evaluator/` must be there: a path below it, and what it is."""
+        raise NotImplementedError
+
+    def judge_words(self, evaluator: str) -> list[str]:
+        """What a program that runs the judge is told of it; `evaluator` is where that folder is."""
+        raise NotImplementedError
+
+    def varied(self, keys: Mapping[str, Any]) -> Self:
+        """The section with other values for some keys, without stages and what is hidden."""
+        whole = {**self.model_dump(exclude={"stages", "hidden"}), **keys}
+        return type(self).model_validate(whole, strict=True)
+
+    @model_validator(mode="after")
+    def _variations_make_sense(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError("two of its 'stages' have the same name")
+        for stage in self.stages:
+            self._check_varied(f"stage {stage.name!r}", stage.evaluator)
+        if self.hidden is not None and self.hidden.holdout is not None:
+            self._check_varied("'hidden.holdout'", self.hidden.holdout)
+        return self
+
+    def _check_varied(self, what: str, keys: Mapping[str, Any]) -> None:
+        for key in ("kind", "stages", "hidden"):
+            if key in keys:
+                raise ValueError(f"{what} cannot change {key!r}")
+        try:
+            self.varied(keys)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{what}: {key}: {first['msg']}") from None
+
+    @property
+    def variations(self) -> list[Self]:
+        """The section as it holds in each stage and on the hold-out."""
+        varied = [self.varied(stage.evaluator) for stage in self.stages]
+        if self.hidden is not None and self.hidden.holdout is not None:
+            varied.append(self.varied(self.hidden.holdout))
+        return varied
+
+
+class JudgedSpec(EvaluatorBase):
+    """With a judge: a Python function below `evaluator/`."""
+
+    judge_parameters: ClassVar[tuple[str, ...]]
+    """What the judge is called with, in this order."""
+
+    judge: str = Field(pattern=r"^[\w./-]+\.py:[A-Za-z_]\w*$")
+    """`file.py:function` below `evaluator/`."""
 
     @property
     def judge_file(self) -> str:
@@ -39,8 +140,26 @@ class EvaluatorBase(BaseModel):
     def judge_function(self) -> str:
         return self.judge.rsplit(":", 1)[1]
 
+    @property
+    def private_files(self) -> tuple[str, str]:
+        return self.judge_file, f"the judge, {self.judge}"
 
-class AnswerSpec(EvaluatorBase):
+    def judge_words(self, evaluator: str) -> list[str]:
+        return [f"{evaluator}/{self.judge_file}", self.judge_function]
+
+
+class ProducedSpec(JudgedSpec):
+    """With a command that runs the candidate, and a judge that never does."""
+
+    produce: list[str] = Field(min_length=1)
+    """Command and arguments, run in the submission's folder without private data."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return tuple(self.produce)
+
+
+class AnswerSpec(ProducedSpec):
     """`produce` runs the candidate, the judge scores the files it wrote."""
 
     judge_parameters = ("outputs", "private", "seed")
@@ -51,7 +170,7 @@ class AnswerSpec(EvaluatorBase):
     """Files the command must write, relative to the submission's folder."""
 
 
-class ServeSpec(EvaluatorBase):
+class ServeSpec(ProducedSpec):
     """`produce` starts the candidate, the judge calls its functions."""
 
     judge_parameters = ("candidate", "private", "seed")
@@ -66,6 +185,50 @@ class ServeSpec(EvaluatorBase):
     """Folder below `evaluator/`: laid over the seed, a program that is called in the same way."""
 
 
+class RepositorySpec(EvaluatorBase):
+    """The task's tests run commands on the submitted tree, from outside its sandbox.
+
+    `timeout_s` bounds the candidate's commands together, `judge_timeout_s` the tests' own time.
+    """
+
+    kind: Literal["repository"]
+    """`repository`: the task's tests run commands of the submission and report test by test."""
+    build: list[str] = Field(default_factory=list[str])
+    """Command and arguments that prepare the tree before the tests; empty: none."""
+    tests: str = "tests"
+    """Folder below `evaluator/` with `test_*.py`: `unittest` cases of `harness_repository`."""
+    command_timeout_s: float | None = Field(default=None, gt=0)
+    """Wall-clock limit of one command in seconds; None: what is left of `timeout_s`."""
+    score: str = Field(default="passed", min_length=1)
+    """`passed`: the share of tests that pass; else a metric the tests report, and all must pass."""
+    secret_tests: bool = False
+    """Agents are told how many tests pass, not which, nor why."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return tuple(self.build)
+
+    @property
+    def private_files(self) -> tuple[str, str]:
+        return self.tests, "the tests, test_*.py"
+
+    def judge_words(self, evaluator: str) -> list[str]:
+        return [f"{evaluator}/{self.tests}"]
+
+
+class OnePhaseSpec(JudgedSpec):
+    """The evaluator imports or runs the candidate itself: for formats of others that do so.
+
+    A hostile candidate can read what lies in its reach and can forge its score; nothing but the
+    ends of its process and the channel of its result are looked after.
+    """
+
+    judge_parameters = ("submission", "private", "seed")
+
+    kind: Literal["one_phase"]
+    """`one_phase`: the evaluator runs the candidate in its own process; scores can be forged."""
+
+
 def _kind(value: Any) -> str:
     kind: Any = value.get("kind", "answer") if hasattr(value, "get") else "answer"
     # In brackets: no part of a key's name (`strict_yaml.key_name`).
@@ -73,7 +236,10 @@ def _kind(value: Any) -> str:
 
 
 EvaluatorSpec: TypeAlias = Annotated[
-    Annotated[AnswerSpec, Tag("<answer>")] | Annotated[ServeSpec, Tag("<serve>")],
+    Annotated[AnswerSpec, Tag("<answer>")]
+    | Annotated[ServeSpec, Tag("<serve>")]
+    | Annotated[RepositorySpec, Tag("<repository>")]
+    | Annotated[OnePhaseSpec, Tag("<one_phase>")],
     Discriminator(_kind),
 ]
 """One line for each kind; its evaluator is in `evaluators/kinds.py`."""

@@ -7,7 +7,14 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import TaskError
 from harness.tasks.base import Task, TaskFile
-from harness.tasks.evaluation import AnswerSpec, EvaluatorBase, ServeSpec
+from harness.tasks.evaluation import (
+    AnswerSpec,
+    EvaluatorBase,
+    JudgedSpec,
+    ProducedSpec,
+    RepositorySpec,
+    ServeSpec,
+)
 from harness.tasks.folder import files_below, hash_files
 from harness.tasks.strict_yaml import read_model
 
@@ -35,7 +42,7 @@ def load_task(reference: str | Path) -> Task:
     path = folder / TASK_FILE
     file = read_model(path, TaskFile, TaskError)
     seed = _part(folder, "seed", "the first solution: what agents start from")
-    evaluator = _part(folder, "evaluator", f"the judge, {file.evaluator.judge}")
+    evaluator = _part(folder, "evaluator", file.evaluator.private_files[1])
     seed_files = files_below(seed, links=False)
     if not seed_files:
         raise TaskError(
@@ -43,7 +50,8 @@ def load_task(reference: str | Path) -> Task:
             expected="the files of a first solution that runs and scores",
             action=f"put at least the program of evaluator.produce into {seed}",
         )
-    _check_evaluator(path, file, seed, evaluator)
+    for spec in (file.evaluator, *file.evaluator.variations):
+        _check_evaluator(path, spec, seed, evaluator)
     if file.environment.python:
         # Loads `packaging`: only for tasks that need it.
         from harness.tasks.environment import parse_requirements
@@ -108,17 +116,22 @@ def _optional(folder: Path, name: str) -> Path | None:
     return _part(folder, name, "files") if part.exists() or part.is_symlink() else None
 
 
-def _check_evaluator(path: Path, file: TaskFile, seed: Path, evaluator: Path) -> None:
-    spec = file.evaluator
+def _check_evaluator(path: Path, spec: EvaluatorBase, seed: Path, evaluator: Path) -> None:
     if isinstance(spec, AnswerSpec):
         _check_outputs(path, spec.outputs)
-    _check_produce(path, spec.produce, seed)
+    if isinstance(spec, ProducedSpec):
+        _check_command(path, "evaluator.produce", spec.produce, seed)
+    if isinstance(spec, RepositorySpec):
+        _check_relative(path, "evaluator.tests", spec.tests)
+        _check_tests(_part(evaluator, spec.tests, spec.private_files[1]))
+        if spec.build:
+            _check_command(path, "evaluator.build", spec.build, seed)
     if isinstance(spec, ServeSpec) and spec.baseline is not None:
         _check_relative(path, "evaluator.baseline", spec.baseline)
         _part(evaluator, spec.baseline, "the program that candidates are compared with")
-    name = spec.judge_file
-    _check_relative(path, "evaluator.judge", name)
-    _check_judge(path, evaluator / name, spec)
+    if isinstance(spec, JudgedSpec):
+        _check_relative(path, "evaluator.judge", spec.judge_file)
+        _check_judge(path, evaluator / spec.judge_file, spec)
 
 
 def _check_outputs(path: Path, outputs: Sequence[str]) -> None:
@@ -142,21 +155,46 @@ def _check_relative(path: Path, key: str, value: str) -> None:
         )
 
 
-def _check_produce(path: Path, produce: Sequence[str], seed: Path) -> None:
-    program = produce[0]
+def _check_command(path: Path, key: str, command: Sequence[str], seed: Path) -> None:
+    program = command[0]
     if not program or any(character.isspace() for character in program):
+        name = key.rsplit(".", 1)[1]
         raise TaskError(
-            f"{path}: 'evaluator.produce[0]' is {program!r}",
+            f"{path}: '{key}[0]' is {program!r}",
             expected="a program; the command is a list of arguments, no shell reads it",
-            action=f"write produce: [{', '.join(program.split()) or 'python, solve.py'}]",
+            action=f"write {name}: [{', '.join(program.split()) or 'python, solve.py'}]",
         )
-    named = _program_file(produce)
+    named = _program_file(command)
     if named is not None and not (seed / named).is_file():
         raise TaskError(
-            f"{path}: 'evaluator.produce' runs {named!r}, which is not in {seed}",
+            f"{path}: {key!r} runs {named!r}, which is not in {seed}",
             expected="a program among the seed's files",
-            action=f"add {seed / named} or correct 'evaluator.produce'",
+            action=f"add {seed / named} or correct {key!r}",
         )
+
+
+def _check_tests(folder: Path) -> None:
+    tests = sorted(folder.rglob("test_*.py"))
+    if not tests:
+        raise TaskError(
+            f"{folder} has no test_*.py",
+            expected="files of `unittest` cases made of harness_repository.RepositoryTest",
+            action=f"write {folder / 'test_first.py'}",
+        )
+    for each in tests:
+        _parse(each)
+
+
+def _parse(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise TaskError(
+            f"{file}:{line}: {getattr(error, 'msg', error)}",
+            expected="a Python file",
+            action=f"correct {file}",
+        ) from None
 
 
 def _program_file(produce: Sequence[str]) -> str | None:
@@ -169,7 +207,7 @@ def _program_file(produce: Sequence[str]) -> str | None:
     return words[0] if words and words[0].endswith(".py") else None
 
 
-def _check_judge(path: Path, judge: Path, spec: EvaluatorBase) -> None:
+def _check_judge(path: Path, judge: Path, spec: JudgedSpec) -> None:
     function, parameters = spec.judge_function, ", ".join(spec.judge_parameters)
     if not judge.is_file():
         raise TaskError(
@@ -177,15 +215,7 @@ def _check_judge(path: Path, judge: Path, spec: EvaluatorBase) -> None:
             expected="`file.py:function` below evaluator/",
             action=f"create {judge} or correct 'evaluator.judge'",
         )
-    try:
-        tree = ast.parse(judge.read_bytes(), str(judge))
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise TaskError(
-            f"{judge}:{line}: {getattr(error, 'msg', error)}",
-            expected="a Python file",
-            action=f"correct {judge}",
-        ) from None
+    tree = _parse(judge)
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if function not in functions:
         nearest = difflib.get_close_matches(function, functions, n=1)

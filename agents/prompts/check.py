@@ -56,14 +56,25 @@ def _samples() -> dict[str, list[Values]]:
         direction="maximize",
         baseline=1.0,
         best_known=2.0,
+        kind="answer",
         produce=("python", "solve.py"),
         outputs=("out.json",),
         timeout_s=60.0,
         submission=("**",),
         knowledge="/knowledge",
     )
-    bare = replace(informed, baseline=None, best_known=None, knowledge=None)
-    tasks = [informed, bare, replace(informed, outputs=())]
+    informed = replace(informed, hosts=("index.example.org",))
+    bare = replace(informed, hosts=(), baseline=None, best_known=None, knowledge=None)
+    kinds = [
+        replace(informed, kind=kind, outputs=(), produce=produce)
+        for kind, produce in (
+            ("serve", informed.produce),
+            ("repository", ("make",)),
+            ("repository", ()),
+            ("one_phase", ()),
+        )
+    ]
+    tasks = [informed, bare, *kinds]
     systems = [
         {"agent": "agent-1", "task": task, "workdir": "/work", "command_timeout_s": 60.0}
         for task in tasks

@@ -15,6 +15,7 @@ from harness.agents.tools.commands import COMMAND_TOOLS
 from harness.agents.tools.recall import MEMORY_TOOLS
 from harness.agents.tools.team import TEAM_TOOLS
 from harness.agents.tools.workspace import WORKSPACE_TOOLS
+from harness.redact import redact
 
 __all__ = ["TOOLS", "Arguments", "Tool", "ToolCall", "ToolError", "run_tool", "tool_schemas"]
 
@@ -53,7 +54,8 @@ async def run_tool(call: ToolCall, name: str, arguments: str, *, research: bool 
         answer = f"Error: {error}"
     if call.repeated and tool.effects == "workspace":
         answer = f"{answer}\n{_REPEATED}"
-    return answer
+    # Conversations are kept and sent away.
+    return redact(answer)
 
 
 def _find(name: str, *, research: bool) -> Tool[Any]:

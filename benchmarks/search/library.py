@@ -123,9 +123,9 @@ class LibraryTask:
             sys.dont_write_bytecode = True
             sys.path.insert(0, str(self._folder))
             with contextlib.suppress(SystemExit):
-                runpy.run_path(self._task.file.evaluator.produce[1], run_name="__main__")
-            file, function = self._task.file.evaluator.judge.split(":")
-            judge = load(str(self._task.evaluator / file), function)
+                runpy.run_path(self._task.file.evaluator.command[1], run_name="__main__")
+            file, function = self._task.file.evaluator.judge_words(str(self._task.evaluator))
+            judge = load(file, function)
             os.write(channel, json.dumps(ask(judge, ".", "", 0)).encode())
         finally:
             os._exit(0)

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from harness.sandbox.shim.request import Request, View
 
 SIGKILL, SIGPIPE, SIGCONT, SIGSTOP, SIGXFSZ = 9, 13, 18, 19, 25
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
+SECCOMP_MODE_FILTER = 2
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x20000, 0x8000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND = 1, 2, 4, 32, 4096
 MS_REC, MS_PRIVATE = 16384, 1 << 18
 SYS_MOUNT_SETATTR = 442  # the same on every architecture
 AT_RECURSIVE, MOUNT_ATTR_RDONLY = 0x8000, 1
 # Far above the few descriptors of this process, so that none is overwritten.
-OPTIONS_FD, STATUS_FD = 100, 101
+OPTIONS_FD, STATUS_FD, FILTER_FD = 100, 101, 102
 MIB = 1024 * 1024
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -107,6 +108,16 @@ def set_limits(request: Request) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
+def filter_calls(program: bytes) -> None:
+    """Have the kernel refuse system calls, of this process and all that come from it."""
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+    whole = Program(len(program) // 8, program)
+    call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(whole), 0, 0)
+
+
 def become(request: Request, supervisor: int) -> NoReturn:
     os.setsid()
     os.umask(0o022)
@@ -129,6 +140,8 @@ def become(request: Request, supervisor: int) -> NoReturn:
         os.chdir(request["cwd"])
     except OSError as error:
         refuse(126, request["cwd"], error)
+    if request["filter"] and not request["options"]:
+        filter_calls(request["filter"])
     execute(request["argv"], request["env"])
 
 
@@ -145,14 +158,21 @@ def refuse(code: int, name: str, error: Exception) -> NoReturn:
     os._exit(code)
 
 
-def hand_over(options: list[str], report: int) -> None:
-    """Give a wrapping program its options and the pipe to report on."""
-    source = os.memfd_create("options")
-    with open(source, "wb", closefd=False) as file:
-        file.write(b"".join(os.fsencode(option) + b"\0" for option in options))
-    os.lseek(source, 0, os.SEEK_SET)
-    os.dup2(source, OPTIONS_FD)
+def hand_over(options: list[str], program: bytes, report: int) -> None:
+    """Give a wrapping program its options, the filter, and the pipe to report on."""
+    if program:
+        options = ["--seccomp", str(FILTER_FD), *options]
+        os.dup2(memory_file(program), FILTER_FD)
+    os.dup2(memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)), OPTIONS_FD)
     os.dup2(report, STATUS_FD)
+
+
+def memory_file(data: bytes) -> int:
+    source = os.memfd_create("shim")
+    with open(source, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(source, 0, os.SEEK_SET)
+    return source
 
 
 def start(request: Request) -> tuple[int, int]:
@@ -168,7 +188,7 @@ def start(request: Request) -> tuple[int, int]:
     if pid == 0:
         try:
             if request["options"]:
-                hand_over(request["options"], report)
+                hand_over(request["options"], request["filter"], report)
             become(request, supervisor)
         except BaseException as error:  # told to the supervisor, whatever it is
             os.write(failed, f"{type(error).__name__}: {error}".encode())

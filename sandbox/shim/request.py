@@ -36,6 +36,9 @@ class Request(TypedDict):
     options: list[str] | None
     """For a program that wraps the command (bubblewrap): read from OPTIONS_FD, NUL-separated. It
     tells on STATUS_FD that the command ran."""
+    filter: bytes
+    """A program for seccomp that the command gets, by the wrapping program where there is one;
+    empty: none."""
     memory_bytes: int
     pids: int
     file_bytes: int

@@ -110,5 +110,9 @@ class BudgetExhaustedError(HarnessError):
         self.budget = budget
 
 
+class QuotaUsedError(BudgetExhaustedError):
+    """One agent has had all the evaluations that the task allows it; others may have more."""
+
+
 class StoreError(HarnessError):
     """The run's own files are damaged, locked by a live run, or written by a newer version."""

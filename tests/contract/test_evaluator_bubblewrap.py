@@ -13,6 +13,8 @@ from harness.sandbox.base import Limits
 from harness.sandbox.bubblewrap import BubblewrapProvider
 from harness.sandbox.config import SandboxConfig
 from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.one_phase import OnePhaseContract
+from harness.testing.repository import RepositoryContract
 from harness.testing.serve import ServeContract
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
@@ -38,3 +40,11 @@ class TestEvaluatorOnBubblewrap(OnBubblewrap, EvaluatorContract):
 
 class TestServeOnBubblewrap(OnBubblewrap, ServeContract):
     """Of the kind `serve`."""
+
+
+class TestRepositoryOnBubblewrap(OnBubblewrap, RepositoryContract):
+    """Of the kind `repository`."""
+
+
+class TestOnePhaseOnBubblewrap(OnBubblewrap, OnePhaseContract):
+    """Of the kind `one_phase`."""

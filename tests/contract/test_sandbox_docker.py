@@ -53,7 +53,9 @@ def containers(client: docker.DockerClient, run: str) -> list[dict[str, Any]]:
 class TestDocker(SandboxContract):
     @pytest.fixture
     async def provider(self, executor: ThreadPoolExecutor) -> AsyncIterator[DockerProvider]:
-        provider = DockerProvider(SandboxConfig(), executor)
+        # HARNESS_TEST_RUNTIME=runsc checks gVisor, where the daemon has it.
+        runtime = os.environ.get("HARNESS_TEST_RUNTIME") or None
+        provider = DockerProvider(SandboxConfig(runtime=runtime), executor)
         yield provider
         await provider.close()
 

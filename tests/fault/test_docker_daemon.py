@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -72,6 +72,12 @@ class Daemon:
         with closing(self.client()) as client:
             return [each.name or "" for each in client.containers.list(all=True)]
 
+    def described(self) -> list[Any]:
+        """What is known of the containers that are there."""
+        with closing(self.client()) as client:
+            found = client.containers.list(all=True)
+            return [(each.status, each.labels, each.attrs["Config"]["Cmd"]) for each in found]
+
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
@@ -85,10 +91,16 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         made.stop()
 
 
-@pytest.fixture
-def run(daemon: Daemon, cli: Cli) -> Generator[Callable[..., subprocess.Popen[str]]]:
-    """Launches four offline agents under the daemon that is to be hurt."""
-    cli.environment["DOCKER_HOST"] = daemon.address
+Launch = Callable[..., subprocess.Popen[str]]
+
+
+@contextmanager
+def trouble(daemon: Daemon, cli: Cli, name: str) -> Generator[Launch]:
+    """Launches offline agents under the daemon that is to be hurt, in a folder of its own."""
+    cli.folder = cli.folder.parent / name
+    cli.folder.mkdir()
+    memory = str(cli.folder / "memory")
+    cli.environment |= {"DOCKER_HOST": daemon.address, "HARNESS_MEMORY": memory}
 
     def launch(*options: str) -> subprocess.Popen[str]:
         return cli.start(
@@ -96,7 +108,7 @@ def run(daemon: Daemon, cli: Cli) -> Generator[Callable[..., subprocess.Popen[st
         )
 
     yield launch
-    assert daemon.containers() == []
+    assert daemon.containers() == [], daemon.described()
 
 
 def until(cli: Cli, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -119,10 +131,19 @@ def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
     return records[-1]
 
 
-def test_killed_in_mid_evaluation_and_started_again(
-    daemon: Daemon, cli: Cli, run: Callable[..., subprocess.Popen[str]]
-) -> None:
-    process = run("--evals", "24")
+# One test: each of several may be run by another worker, with a daemon of its own, into which
+# 900 MB are copied first.
+def test_a_daemon_that_is_killed_or_hangs(daemon: Daemon, cli: Cli) -> None:
+    with trouble(daemon, cli, "killed") as launch:
+        killed_in_mid_evaluation_and_started_again(daemon, cli, launch)
+    with trouble(daemon, cli, "hangs") as launch:
+        a_daemon_that_hangs(daemon, cli, launch)
+    with trouble(daemon, cli, "stopped") as launch:
+        a_run_that_is_stopped_in_an_outage_is_resumed(daemon, cli, launch)
+
+
+def killed_in_mid_evaluation_and_started_again(daemon: Daemon, cli: Cli, launch: Launch) -> None:
+    process = launch("--evals", "24")
     before = until(cli, lambda status: status["evaluations"] >= 6)
     daemon.signal(signal.SIGKILL)
     time.sleep(6)
@@ -145,10 +166,8 @@ def test_killed_in_mid_evaluation_and_started_again(
     assert any("answers again" in str(event) for event in warnings)
 
 
-def test_a_daemon_that_hangs(
-    daemon: Daemon, cli: Cli, run: Callable[..., subprocess.Popen[str]]
-) -> None:
-    process = run("--evals", "12")
+def a_daemon_that_hangs(daemon: Daemon, cli: Cli, launch: Launch) -> None:
+    process = launch("--evals", "12")
     until(cli, lambda status: status["evaluations"] >= 4)
     daemon.signal(signal.SIGSTOP)
     time.sleep(8)
@@ -157,10 +176,8 @@ def test_a_daemon_that_hangs(
     assert (done["reason"], done["evaluations"]) == ("evaluations", 12)
 
 
-def test_a_run_that_is_stopped_in_an_outage_is_resumed(
-    daemon: Daemon, cli: Cli, run: Callable[..., subprocess.Popen[str]]
-) -> None:
-    process = run("--evals", "14")
+def a_run_that_is_stopped_in_an_outage_is_resumed(daemon: Daemon, cli: Cli, launch: Launch) -> None:
+    process = launch("--evals", "14")
     until(cli, lambda status: status["evaluations"] >= 4)
     daemon.signal(signal.SIGKILL)
     time.sleep(3)

@@ -116,6 +116,8 @@ class PlainDisplay(SilentDisplay):
             f"run {core.folder.id}: {core.config.agent_count} {core.config.agent_kind} agents,"
             f" sandbox {core.capabilities.name}, budget {format_budget(core.config.budget)}"
         )
+        for warning in core.capabilities.warnings:
+            say(f"warning: {warning}")
 
     def judged(self, attempt: Attempt) -> None:
         core = self._run.core

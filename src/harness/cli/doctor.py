@@ -84,7 +84,7 @@ async def _sandbox(name: str, action: str) -> Finding:
             return Finding(name, "missing", str(error).splitlines()[0], action)
         await provider.close()
     lacks = f"; not enforced: {', '.join(found.not_enforced)}" if found.not_enforced else ""
-    return Finding(name, "ok", found.detail + lacks)
+    return Finding(name, "ok", found.detail + lacks, "; ".join(found.warnings))
 
 
 def _gpus() -> Finding:

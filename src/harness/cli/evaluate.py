@@ -113,7 +113,7 @@ def _exit_code(task: Task, verdict: Verdict) -> int:
         raise TaskError(
             f"the judge of {task.name} failed: {_last_line(verdict)}",
             expected="a judge that returns a score, or None for an invalid output",
-            action=f"correct {task.evaluator / task.file.evaluator.judge_file}; "
+            action=f"correct {task.evaluator / task.file.evaluator.private_files[0]}; "
             "--json shows its traceback",
         )
     return EXIT_OUR_FAULT if verdict.status is Status.SANDBOX_LOST else EXIT_NO_SCORE

@@ -40,7 +40,9 @@ Detach = Annotated[
         negative=(), help="Run in a process of its own; return when it is up (log: launch.log)."
     ),
 ]
-GOOD_ENDS = frozenset({"evaluations", "hours", "tokens", "usd", "target", "stopped", "exhausted"})
+GOOD_ENDS = frozenset(
+    {"evaluations", "hours", "tokens", "usd", "target", "quota", "stopped", "exhausted"}
+)
 DISPLAY_TICK_S = 0.25
 NEEDED = {
     "agents_failed": "agents, and a memory, that work",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from harness.cli.commands import all_commands, help_page
 from harness.errors import HarnessError, ModelRefusedError, UserError
+from harness.redact import redact
 from harness.version import package_version
 
 EXIT_OUR_FAULT = 1
@@ -39,19 +40,19 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         return EXIT_USER
     except ModelRefusedError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         return EXIT_USER
     except HarnessError as error:
         if debug:
             raise
         # What says what to do is no riddle.
         hint = "" if "to do:" in str(error) else "\n  (--debug shows where)"
-        print(f"error: {error}{hint}", file=sys.stderr)
+        print(redact(f"error: {error}{hint}"), file=sys.stderr)
         return EXIT_OUR_FAULT
     except KeyboardInterrupt:
         return INTERRUPTED

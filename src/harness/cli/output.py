@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from harness.events import SCHEMA_VERSION
+from harness.redact import redact
 from harness.run.config import load_config
 from harness.text import visible
 
@@ -35,7 +36,7 @@ def print_record(record: Any) -> None:
 
 def _text(value: Any, *, indent: int | None = None) -> str:
     """JSON; half a surrogate pair, which models and files can hold, stays an escape."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    text = redact(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent))
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -58,7 +59,7 @@ def print_answer(run: str, answer: str, *, json: bool) -> None:
 
 def say(text: str) -> None:
     """A remark for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(redact(text), file=sys.stderr, flush=True)
 
 
 def format_score(score: float | None) -> str:

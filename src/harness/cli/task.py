@@ -14,7 +14,13 @@ from harness.errors import TaskError
 from harness.evaluators.check import TaskReport, check_task
 from harness.events import SCHEMA_VERSION
 from harness.tasks.base import ReferenceValue
-from harness.tasks.evaluation import AnswerSpec
+from harness.tasks.evaluation import (
+    AnswerSpec,
+    EvaluatorSpec,
+    OnePhaseSpec,
+    RepositorySpec,
+    ServeSpec,
+)
 from harness.tasks.loader import library, load_task
 from harness.tasks.scaffold import new_task
 
@@ -124,13 +130,25 @@ def _report_document(report: TaskReport) -> dict[str, Any]:
     }
 
 
+def _how_scored(spec: EvaluatorSpec) -> str:
+    command = " ".join(spec.command)
+    match spec:
+        case AnswerSpec():
+            return f"{command}  ->  {', '.join(spec.outputs)}"
+        case ServeSpec():
+            return f"{command}  ->  calls"
+        case RepositorySpec():
+            return f"{command or '(no build)'}  ->  commands of the tests"
+        case OnePhaseSpec():
+            return "(run by the evaluator in its own process: scores can be forged)"
+
+
 def _print_report(report: TaskReport) -> None:
     file = report.task.file
     print(f"{file.name} ({file.direction}), sandbox {report.sandbox}\n")
     print("Agents see")
     print(f"  the description ({len(file.description.split())} words) and the command:")
-    leaves = file.evaluator.outputs if isinstance(file.evaluator, AnswerSpec) else ["calls"]
-    print(f"    {' '.join(file.evaluator.produce)}  ->  {', '.join(leaves)}")
+    print(f"    {_how_scored(file.evaluator)}")
     for name in report.visible:
         print(f"  {name}")
     print("Agents do not see")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.agents.base import Usage
+from harness.events import EventKind
 from harness.ids import AgentId, AttemptId
 from harness.run.database import Database
 
@@ -159,13 +160,21 @@ class AccountTable:
             cursor = db.execute("INSERT INTO sessions VALUES (NULL,?,0,NULL)", (self._db.now(),))
         return int(cursor.lastrowid or 0)
 
-    def session_wall(self, session: int, wall_s: float, reason: str | None = None) -> None:
-        """How long the session has lasted, and why it ended."""
+    def session_wall(self, session: int, wall_s: float) -> None:
+        """How long the session has lasted."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE sessions SET wall_s = ? WHERE id = ?", (wall_s, session))
+
+    def end_session(
+        self, session: int, wall_s: float, reason: str | None, evaluations: int
+    ) -> None:
+        """The session's end and why it came (None: an error), in state and journal at once."""
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE sessions SET wall_s = ?, reason = COALESCE(?, reason) WHERE id = ?",
-                (wall_s, reason, session),
+                "UPDATE sessions SET wall_s = ?, reason = ? WHERE id = ?", (wall_s, reason, session)
             )
+            data = {"reason": reason or "error", "evaluations": evaluations}
+            self._db.event(EventKind.ENDED, data=data)
 
     def wall_s(self) -> float:
         """Seconds of all sessions together."""

@@ -122,6 +122,20 @@ class AttemptTable:
                 },
             )
 
+    def held_out(self, attempt: AttemptId, verdict: Verdict) -> None:
+        """Keep a champion's verdict on the hold-out, in the journal only."""
+        with self._db.transaction():
+            data = {"verdict": verdict_json(verdict)}
+            self._db.event(EventKind.HOLDOUT, attempt=attempt, data=data)
+
+    def on_holdout(self) -> set[AttemptId]:
+        """Attempts that have a verdict on the hold-out."""
+        kind = (EventKind.HOLDOUT.value,)
+        return {
+            AttemptId(row["attempt"])
+            for row in self._db.read("SELECT attempt FROM events WHERE kind = ?", kind)
+        }
+
     def requeue(self) -> list[Attempt]:
         """Put every evaluation that a kill interrupted back into the queue, once."""
         unfinished = [status.value for status in UNFINISHED]

@@ -9,7 +9,7 @@ from harness.agents.registry import make_agent
 from harness.errors import ConfigurationError
 from harness.run.config import RunConfig
 from harness.run.rules import PLAIN_AGENTS, heartbeat_rules, only_plain, prompt_folders
-from harness.sandbox.base import Capabilities
+from harness.sandbox.base import Capabilities, SandboxProvider
 from harness.tasks.base import Task
 
 
@@ -68,6 +68,20 @@ def check_isolation(config: RunConfig, capabilities: Capabilities) -> None:
         action="install docker or bubblewrap (`harness doctor` says how), or add --unsafe on a"
         " machine you can lose",
     )
+
+
+def check_egress(config: RunConfig, provider: SandboxProvider) -> None:
+    """The proxy is reached through a folder that the sandbox sees.
+
+    Raises:
+        ConfigurationError: The provider's sandboxes see no folders of this machine.
+    """
+    if config.sandbox.egress.hosts and not provider.shares_files:
+        raise ConfigurationError(
+            "sandbox.egress.hosts: the sandboxes are on another machine, or see no folders of this",
+            expected="a Docker daemon on this machine, bubblewrap or processes",
+            action="unset sandbox.egress.hosts, or choose another sandbox",
+        )
 
 
 def _check_prompts(task: Task, agent: AgentConfig) -> None:

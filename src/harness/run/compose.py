@@ -1,6 +1,6 @@
 """Composes a live run out of its parts."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -9,18 +9,21 @@ from harness.agents.base import Agent, AgentConfig
 from harness.agents.registry import make_agent
 from harness.clock import Clock
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.hidden import holdout_context
 from harness.evaluators.open import make_pool, prepare_environment
 from harness.evaluators.place import remove_folder
+from harness.evaluators.pool import EvaluatorPool
 from harness.events import EventKind
 from harness.memory.open import open_memory
 from harness.run.budget import Budget
-from harness.run.checks import check_isolation
+from harness.run.checks import check_egress, check_isolation
 from harness.run.chronicle import Chronicle
 from harness.run.commands import PAUSED
 from harness.run.config import RunConfig, read_saved, save_config
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.run.folder import RunFolder, RunLock
+from harness.run.holdout import Holdout
 from harness.run.models import ModelChooser
 from harness.run.novelty import Novelty
 from harness.run.objectives import objectives_of
@@ -61,6 +64,7 @@ async def open_run(
         provider, capabilities = await open_provider(config.sandbox, executor)
         stack.push_async_callback(provider.close)
         check_isolation(config, capabilities)
+        check_egress(config, provider)
         await provider.reap()  # what dead runs left, this one's earlier sessions included
         python = await prepare_environment(task, provider, capabilities, executor)
         # A slow embedder or the index must not hold up commands and git: a pool of its own.
@@ -74,6 +78,8 @@ async def open_run(
         if config != read_saved(folder.config):
             save_config(config, folder.config)
             store.event(EventKind.BUDGET_EXTENDED, **config.budget.model_dump(exclude_none=True))
+        for warning in capabilities.warnings:
+            store.event(EventKind.WARNING, text=warning)
         watch = watch_provider(provider, capabilities.name, store, clock)
         stack.push_async_callback(watch.close)
         endpoints = open_endpoints(store, clock)
@@ -100,20 +106,31 @@ async def open_run(
             executor=executor,
             labels={"harness.run": folder.id},
             watch=watch,
+            prestart=config.sandbox.prestart,
         )
-        pool = await make_pool(
-            context,
-            capabilities,
-            config.sandbox,
-            config.evaluators,
+        open_pool = partial(
+            make_pool,
+            capabilities=capabilities,
+            sandbox=config.sandbox,
+            config=config.evaluators,
             run=folder.id,
             late=store.attempts.late,
         )
+        pool = await open_pool(context)
         stack.push_async_callback(pool.close)
         chronicle = Chronicle(core, memory)
         pulse = Pulse(core, heartbeat_rules(config))
         evaluations = Evaluations(core, pool, chronicle, pulse)
-        yield Run(core, chronicle, evaluations, pulse, _make_agent)
+        holdout = Holdout(core, partial(_holdout_pool, context, open_pool))
+        yield Run(core, chronicle, evaluations, pulse, _make_agent, holdout)
+
+
+async def _holdout_pool(
+    context: EvaluatorContext, open_pool: Callable[[EvaluatorContext], Awaitable[EvaluatorPool]]
+) -> EvaluatorPool | None:
+    """Where champions are scored when the run has ended; None where the task has no hold-out."""
+    holdout = holdout_context(context)
+    return None if holdout is None else await open_pool(holdout)
 
 
 def _make_agent(config: AgentConfig) -> Agent:

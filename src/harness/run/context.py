@@ -23,13 +23,14 @@ from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.ids import AgentId, AttemptId
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
+from harness.redact import redact
 from harness.run.chronicle import Chronicle
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
 from harness.run.model_call import RecordedCall
 from harness.run.observed import ObservedSandbox
 from harness.run.rules import prompt_folders
-from harness.run.submissions import Submissions
+from harness.run.submissions import Submissions, quota_used
 from harness.sandbox.base import ExecResult, Sandbox
 from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
@@ -61,7 +62,7 @@ class RunContext:
         self._submissions = Submissions(core, agent, workspace, evaluations)
         self._current: Assignment | None = None
         knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
-        self._task = task_view(core.task, knowledge)
+        self._task = task_view(core.task, knowledge, core.config.sandbox.egress.hosts)
 
     @property
     def agent(self) -> AgentId:
@@ -125,7 +126,7 @@ class RunContext:
         core.models.reward(self._agent)
         core.store.directives.close(self._agent)
         await core.hold(self._agent)
-        if core.ending:
+        if core.ending or quota_used(core, self._agent) is not None:
             return None
         with core.timings.phase("select"):
             directive = self._select()
@@ -253,7 +254,7 @@ class RunContext:
         self._core.say(self._agent, "working", activity)
 
     def log(self, turn: Mapping[str, Any]) -> None:
-        line = json.dumps({"at": self._core.clock.now(), **turn}, ensure_ascii=False)
+        line = redact(json.dumps({"at": self._core.clock.now(), **turn}, ensure_ascii=False))
         path = self._core.folder.transcripts / f"{self._agent}.jsonl"
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
@@ -263,7 +264,7 @@ class RunContext:
         return self._current.directive.number if self._current else None
 
 
-def task_view(task: Task, knowledge: str | None) -> TaskView:
+def task_view(task: Task, knowledge: str | None, hosts: Sequence[str] = ()) -> TaskView:
     """What agents may know of a task; `knowledge` as their commands see the folder."""
     file, spec = task.file, task.file.evaluator
     return TaskView(
@@ -272,9 +273,11 @@ def task_view(task: Task, knowledge: str | None) -> TaskView:
         direction=file.direction,
         baseline=file.baseline.value if file.baseline else None,
         best_known=file.best_known.value if file.best_known else None,
-        produce=tuple(spec.produce),
+        kind=spec.kind,
+        produce=spec.command,
         outputs=tuple(spec.outputs) if isinstance(spec, AnswerSpec) else (),
         timeout_s=spec.timeout_s,
         submission=tuple(file.submission.include),
+        hosts=tuple(hosts),
         knowledge=knowledge,
     )

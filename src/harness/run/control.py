@@ -5,6 +5,7 @@ import sqlite3
 import time
 
 from harness.errors import UserError
+from harness.redact import RedactingConnection
 from harness.run import rows
 from harness.run.folder import RunFolder, live_process
 from harness.run.store import Answer
@@ -26,7 +27,9 @@ def send(folder: RunFolder, command: str, **arguments: object) -> str:
             expected="a live run",
             action=f"harness status {folder.id}",
         )
-    connection = sqlite3.connect(folder.database, isolation_level=None, timeout=30.0)
+    connection = sqlite3.connect(
+        folder.database, isolation_level=None, timeout=30.0, factory=RedactingConnection
+    )
     try:
         cursor = connection.execute(
             "INSERT INTO commands VALUES (NULL,?,?,?,NULL,NULL)",

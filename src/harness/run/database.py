@@ -9,6 +9,7 @@ from typing import Any
 from harness.clock import Clock
 from harness.errors import StoreError
 from harness.events import EventKind
+from harness.redact import RedactingConnection
 from harness.run import rows, schema
 
 DATABASE = "run.db"
@@ -129,7 +130,9 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30.0)
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=30.0, factory=RedactingConnection
+    )
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

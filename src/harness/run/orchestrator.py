@@ -15,9 +15,11 @@ from harness.run.chronicle import Chronicle
 from harness.run.commands import Commands
 from harness.run.core import Core
 from harness.run.evaluation import MAIN, Evaluations
+from harness.run.holdout import Holdout
 from harness.run.outages import worked_before
 from harness.run.pulse import Pulse
 from harness.run.store import Answer
+from harness.run.submissions import quota_used
 from harness.run.supervisor import MakeAgent, Supervisor, unreachable
 from harness.run.team import Team
 from harness.sandbox.scan import scan
@@ -62,8 +64,10 @@ class Run:
         evaluations: Evaluations,
         pulse: Pulse,
         make_agent: MakeAgent,
+        holdout: Holdout,
     ) -> None:
         self.core = core
+        self._holdout = holdout
         self._chronicle = chronicle
         self._evaluations = evaluations
         self._make_agent = make_agent
@@ -104,6 +108,8 @@ class Run:
             if (spent := core.budget.spent()) is not None:
                 core.ending.request(spent)
             await self._work()
+            if not self._aborted:
+                await self._holdout.score_champions()
         except asyncio.CancelledError:
             if not self._aborted:  # else an evaluation was waited for that `abort` dropped
                 raise
@@ -226,7 +232,8 @@ class Run:
             if not core.ending:
                 if team.all_crashed():
                     core.ending.request("agents_failed", team.error)
-                core.ending.request("agents_ended")
+                spent = [quota_used(core, member.agent) for member in core.roster.active()]
+                core.ending.request("quota" if any(spent) else "agents_ended")
             if not self._aborted:
                 await self._evaluations.drain()
             # Agents that wait for a verdict return by themselves; one in a model call does not.
@@ -266,9 +273,7 @@ class Run:
 
     def _write_state(self, *, final: bool = False) -> None:
         core = self.core
-        core.store.accounts.session_wall(
-            self._session, core.budget.session_s, core.ending.reason if final else None
-        )
+        core.store.accounts.session_wall(self._session, core.budget.session_s)
         core.store.agent_states(
             {
                 agent: ("ended" if final else state.state, state.activity, state.since)
@@ -280,10 +285,12 @@ class Run:
                 core.store.answer(command, TOO_LATE)
             timings = {name: core.timings.seconds[name] for name in sorted(core.timings.seconds)}
             core.store.set_meta("timings", rows.dump(timings))
-            core.store.event(
-                EventKind.ENDED,
-                reason=core.ending.reason or "error",
-                evaluations=core.budget.evaluations,
+            # Last: from here on the run counts as ended.
+            core.store.accounts.end_session(
+                self._session,
+                core.budget.session_s,
+                core.ending.reason,
+                core.budget.evaluations,
             )
 
     def _outcome(self) -> Outcome:

@@ -10,7 +10,7 @@ from harness.run.budget import format_budget
 from harness.run.objectives import saved_objectives
 from harness.run.revivals import revivals
 from harness.run.usage import UsageView, read_usage
-from harness.run.views import RunView, timings, warnings
+from harness.run.views import RunView, holdout_verdicts, timings, warnings
 from harness.sandbox.repository import Repository
 
 BEST_DIFF_LINES = 200
@@ -24,6 +24,7 @@ def render_report(view: RunView) -> str:
     usage = read_usage(view.folder)
     sections = [
         _summary(view),
+        _holdout(view),
         _front(view),
         _curve(view),
         _best_diff(view),
@@ -55,6 +56,26 @@ def _summary(view: RunView) -> str:
         lines.append(f"| best | {best.score!r} | {best.id} by {best.agent}, `{best.commit[:10]}` |")
     if seed is not None:
         lines.append(f"| seed | {seed.score!r} | 0 |")
+    return "\n".join(lines)
+
+
+def _holdout(view: RunView) -> str:
+    """What became of the champions on data that no score was told of."""
+    verdicts = holdout_verdicts(view.folder)
+    if not verdicts:
+        return ""
+    lines = [
+        "## Hold-out",
+        "",
+        "Scored when the run ended; nothing of it was told to agents or used by the search.",
+        "",
+        "| attempt | score told | score on the hold-out |",
+        "|---|---|---|",
+    ]
+    told = {attempt.id: attempt.score for attempt in view.attempts}
+    for attempt, verdict in verdicts.items():
+        found = verdict.status.value if verdict.score is None else repr(verdict.score)
+        lines.append(f"| {attempt} | {told.get(attempt)!r} | {found} |")
     return "\n".join(lines)
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from harness.agents.base import Assignment, Submitted
 from harness.attempt import Attempt, Status, Verdict
-from harness.errors import BudgetExhaustedError, SubmissionRefusedError
+from harness.errors import BudgetExhaustedError, QuotaUsedError, SubmissionRefusedError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.submission import RecordedSubmission
 from harness.events import EventKind
 from harness.ids import AgentId, AttemptId, CommitHash, TreeHash
+from harness.redact import redact
 from harness.run.attempts import Candidate
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
@@ -20,6 +21,21 @@ from harness.sandbox.workspace import Workspace
 
 DUPLICATES_PER_DIRECTIVE = 5
 TITLE_CHARACTERS = 200
+
+
+def quota_used(core: Core, agent: AgentId) -> str | None:
+    """What to tell an agent that may not submit any more by the task's quota; None: it may."""
+    hidden = core.task.file.evaluator.hidden
+    if hidden is None or hidden.per_agent is None:
+        return None
+    charged = sum(
+        each.agent == agent and (each.verdict is None or each.verdict.charged)
+        for each in core.graph
+        if each.status is not Status.DUPLICATE
+    )
+    if charged < hidden.per_agent:
+        return None
+    return f"{agent} has used the {hidden.per_agent} evaluations that the task allows each agent"
 
 
 class Submissions:
@@ -91,6 +107,8 @@ class Submissions:
             return await self._answer(AttemptId(earlier), wait=wait)
         await self._core.hold(self._agent)
         self._refuse_when_ending()
+        if (used := quota_used(self._core, self._agent)) is not None:
+            raise QuotaUsedError(used)
         self._core.say(self._agent, "working", "submitting")
         await self._core.budget.admit()
         started = False
@@ -146,7 +164,10 @@ class Submissions:
         core, assignment = self._core, self._assignment
         if assignment is None:
             raise SubmissionRefusedError("there is no open directive: ask for an assignment first")
-        title = " ".join(title.split())[:TITLE_CHARACTERS] or assignment.directive.operator.value
+        title = (
+            redact(" ".join(title.split()))[:TITLE_CHARACTERS]
+            or assignment.directive.operator.value
+        )
         known = {assignment.base.id, *assignment.directive.references}
         consulted = [each for each in self._consulted if each not in known]
         references = (*assignment.directive.references, *consulted)

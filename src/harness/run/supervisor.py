@@ -11,17 +11,19 @@ from harness.errors import (
     InfrastructureError,
     ModelRefusedError,
     ModelUnavailableError,
+    QuotaUsedError,
     SandboxUnavailableError,
     UserError,
 )
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import AgentId
+from harness.run.agent_sandbox import agent_sandbox
 from harness.run.chronicle import Chronicle
 from harness.run.context import KNOWLEDGE, RunContext
 from harness.run.core import Core
 from harness.run.evaluation import Evaluations
-from harness.sandbox.base import Mount, Sandbox, SandboxSpec
+from harness.sandbox.base import Mount, Sandbox
 from harness.sandbox.workspace import Workspace
 
 BACKOFF_S = 1.0
@@ -57,6 +59,9 @@ class Supervisor:
             before = self._submitted(agent)
             try:
                 await self._life(agent)
+            except QuotaUsedError as error:
+                core.say(agent, "ended", str(error))
+                return
             except BudgetExhaustedError as error:
                 core.ending.request(error.budget)
                 core.say(agent, "ended", str(error))
@@ -172,19 +177,7 @@ class Supervisor:
     async def _life(self, agent: AgentId) -> None:
         core = self._core
         core.say(agent, "starting", "sandbox")
-        folder = core.folder.workspaces / agent
-        folder.mkdir(parents=True, exist_ok=True)
-        sandbox = await core.provider.create(
-            SandboxSpec(
-                purpose="agent",
-                mounts=(Mount(folder, "/work", read_only=False), *self._knowledge()),
-                limits=core.config.sandbox.limits,
-                labels={"harness.run": core.folder.id, "harness.agent": agent},
-                image=core.task.file.environment.image,
-                python=core.python,
-            )
-        )
-        try:
+        async with agent_sandbox(core, agent, self._knowledge()) as sandbox:
             context = RunContext(
                 core,
                 agent,
@@ -195,8 +188,6 @@ class Supervisor:
             )
             await context.restore()
             await self._make_agent(context.config).run(context)
-        finally:
-            await sandbox.close()
 
     def _knowledge(self) -> tuple[Mount, ...]:
         folder = self._core.task.knowledge

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.attempt import Attempt, Direction, best_of
+from harness.attempt import Attempt, Direction, Verdict, best_of, verdict_from
 from harness.clock import isoformat
 from harness.errors import UserError
 from harness.events import SCHEMA_VERSION, Event, EventKind
@@ -144,6 +144,16 @@ def late_verdicts(folder: RunFolder, attempt: AttemptId) -> list[dict[str, Any]]
             (EventKind.LATE_VERDICT.value, attempt),
         )
         return [{"at": isoformat(e.at), **e.data} for e in map(rows.event_from, found)]
+
+
+def holdout_verdicts(folder: RunFolder) -> dict[AttemptId, Verdict]:
+    """Verdicts on the hold-out of the champions that were scored there."""
+    with reading(folder.database) as db:
+        found = db.execute(
+            "SELECT * FROM events WHERE kind = ? ORDER BY sequence", (EventKind.HOLDOUT.value,)
+        )
+        events = map(rows.event_from, found)
+        return {AttemptId(str(e.attempt)): verdict_from(e.data["verdict"]) for e in events}
 
 
 def memory_log(path: Path, *, attempt: str | None = None) -> list[LogEntry]:

@@ -150,6 +150,36 @@ class EvaluatorContract:
             assert len(verdict.feedback.encode()) <= 4096
             assert verdict.charged
 
+    async def test_stages_come_first(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
+        judge = (
+            f"{JUDGE}\n\ndef count(*given):\n    return {{'score': 2 * judge(*given)['score']}}\n"
+        )
+        loud = ANSWER % 5 + "import sys; sys.exit(len(sys.argv) == 1)\n"
+        stages = [
+            {"name": "quick", "threshold": 4, "evaluator": {"judge": "judge.py:count"}},
+            {
+                "name": "short",
+                "threshold": 2,
+                "evaluator": {"produce": ["python", "solve.py", "-s"]},
+            },
+        ]
+        async with self.evaluator(
+            open_evaluator, tmp_path, judge=judge, stages=stages
+        ) as evaluator:
+            low, edge, failing = [
+                await evaluator.evaluate(job(source)) for source in (ANSWER % 1.5, ANSWER % 2, loud)
+            ]
+        assert (low.status, low.score, low.metrics) == (Status.INVALID, None, {})
+        assert low.feedback == "Stage quick: 3 does not reach 4."
+        assert [stage.name for stage in low.stages] == ["quick: produce", "quick: judge"]
+        assert (edge.status, edge.score) == (Status.SCORED, 2.0)
+        assert [stage.name for stage in edge.stages][2:] == [
+            "short: produce", "short: judge", "produce", "judge"
+        ]  # fmt: skip
+        assert edge.duration_s >= sum(stage.duration_s for stage in edge.stages)
+        # It fails where it has no arguments: in the first stage, whose verdict is the last.
+        assert (failing.status, len(failing.stages)) == (Status.FAILED, 1)
+
     async def test_never_ends(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         source = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nwhile True: time.sleep(1)"
         verdict = await self.verdict(open_evaluator, tmp_path, source, timeout_s=1)

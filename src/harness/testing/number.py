@@ -14,6 +14,7 @@ DEFAULT_TASK = TaskView(
     direction="maximize",
     baseline=1.0,
     best_known=100.0,
+    kind="answer",
     produce=("cat", "x.txt"),
     outputs=("x.txt",),
     timeout_s=10.0,

@@ -146,3 +146,34 @@ async def test_a_trial_takes_a_slot() -> None:
     await pool.close()
     with pytest.raises(RuntimeError, match="closed"):
         await pool.try_out(job(2), ["true"], timeout_s=1.0)
+
+
+class Late(Gate):
+    """Goes on when it is cancelled, and answers when the gate opens."""
+
+    async def evaluate(self, job: EvaluationJob) -> Verdict:
+        inner = asyncio.ensure_future(super().evaluate(job))
+        while not inner.done():
+            try:
+                await asyncio.shield(inner)
+            except asyncio.CancelledError:
+                self.cancelled += 1
+        return inner.result()
+
+
+async def test_an_answer_after_its_caller_gave_up_is_nobodys() -> None:
+    late = Late()
+    pool = EvaluatorPool(late, 1)
+    given_up = asyncio.create_task(pool.evaluate(job(1)))
+    await settle()
+    given_up.cancel()
+    await settle()
+    late.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    assert late.cancelled == 1
+    # The attempt is evaluated again, as after a resume: one verdict each, and its own.
+    assert (await pool.evaluate(job(2))).score == 2.0
+    assert (await pool.evaluate(job(1))).score == 1.0
+    await pool.close()
+    assert late.started == [1, 2, 1]

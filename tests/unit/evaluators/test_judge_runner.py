@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EvaluatorFailedError
-from harness.evaluators.judge import RUNNER
 from harness.evaluators.judge_answer import Judged, judged
+from harness.evaluators.judge_files import RUNNER
 from harness.sandbox.base import ExecEnd, ExecResult
 
 

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from harness.evaluators.judge import RUNNER, SERVER
 from harness.evaluators.judge_client import JudgeServer, JudgeServerError
+from harness.evaluators.judge_files import RUNNER, SERVER
 from harness.sandbox.base import ExecEnd, ExecResult, Mount, Sandbox, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider

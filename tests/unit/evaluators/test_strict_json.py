@@ -97,3 +97,16 @@ def test_numbers_beyond_floats_are_infinite(text: str) -> None:
 @given(st.integers(-(2**1023), 2**1023))
 def test_integers_that_fit_stay_exact(value: int) -> None:
     assert parse(str(value).encode()) == value
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_values_are_counted_before_they_are_built(count: int, limit: int) -> None:
+    for text in (
+        f"[{'1,' * (count - 1)}1]",
+        "{" + ",".join(f'"{n}":0' for n in range(count)) + "}",
+    ):
+        if count + 1 > limit:
+            with pytest.raises(StrictJsonError, match=f"more than {limit} values"):
+                parse(text.encode(), max_elements=limit)
+        else:
+            assert len(parse(text.encode(), max_elements=limit)) == count  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def answer_spec(task: str) -> AnswerSpec:
 
 def load_judge(task: str) -> Judge:
     """The judge as the evaluator gets it: one file, imported by path, nothing else in reach."""
-    name, _, function = task_file(task).evaluator.judge.partition(":")
+    name, _, function = answer_spec(task).judge.partition(":")
     path = LIBRARY / task / "evaluator" / name
     spec = importlib.util.spec_from_file_location(f"{task}_judge", path)
     assert spec is not None
@@ -66,8 +66,8 @@ def run_and_judge(task: str, submission: Path, work: Path) -> dict[str, Any]:
     evaluator = task_file(task).evaluator
     for folder in (LIBRARY / task / "seed", submission):
         shutil.copytree(folder, work, dirs_exist_ok=True)
-    assert evaluator.produce[0] == "python"
-    command = [sys.executable, "-E", "-S", *evaluator.produce[1:]]
+    assert evaluator.command[0] == "python"
+    command = [sys.executable, "-E", "-S", *evaluator.command[1:]]
     subprocess.run(command, cwd=work, timeout=30, capture_output=True, check=True)
     private = work / "private"
     return load_judge(task)(work, private, 0)
@@ -121,7 +121,7 @@ def test_the_task_file_is_valid_and_complete(task: str) -> None:
     assert better(file.direction, file.best_known.value, file.baseline.value)
     for output in answer_spec(task).outputs:
         assert output in file.description
-    assert file.evaluator.produce[1] in file.description
+    assert file.evaluator.command[1] in file.description
 
 
 @pytest.mark.parametrize("task", SEED_SCORES)

@@ -151,6 +151,68 @@ def test_mistakes_in_the_keys_of_a_kind(
     assert remedy in error.action
 
 
+STAGE = "  stages: [{{name: a, threshold: 1, evaluator: {{{keys}}}}}{more}]\n  timeout_s"
+
+
+@pytest.mark.parametrize(
+    ("keys", "more", "wrong"),
+    [
+        ("judge: 'judge.py:other'", "", "no function 'other'"),
+        ("kind: serve", "", "stage 'a' cannot change 'kind'"),
+        ("repeats: 0", "", "stage 'a': repeats: "),
+        ("reapeats: 2", "", "stage 'a': reapeats: "),
+        ("", ", {name: a, threshold: 2}", "the same name"),
+        ("", ", {name: b}", "threshold"),
+        ("", ", {name: b, threshold: .nan}", "threshold"),
+        ("produce: [python, x.py]", "", "runs 'x.py'"),
+    ],
+)
+def test_mistakes_in_stages(folder: Path, keys: str, more: str, wrong: str) -> None:
+    edit(folder, "  timeout_s", STAGE.format(keys=keys, more=more))
+    assert wrong in str(refused(folder))
+
+
+def test_a_stage_changes_some_keys(folder: Path) -> None:
+    edit(folder, "  timeout_s", STAGE.format(keys="timeout_s: 3", more=""))
+    spec = load_task(folder).file.evaluator
+    (stage,) = spec.variations
+    assert (stage.timeout_s, stage.stages, spec.timeout_s) == (3, [], 20)
+
+
+@pytest.fixture
+def repository(folder: Path) -> Path:
+    edit(folder, "  outputs: [answer.json]\n", "  kind: repository\n")
+    edit(folder, "produce: [python, solve.py] ", "build: [python, solve.py] ")
+    edit(folder, "  judge: judge.py:judge\n", "")
+    tests = folder / "evaluator" / "tests"
+    tests.mkdir()
+    (tests / "test_it.py").write_text("from harness_repository import RepositoryTest\n", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong"),
+    [
+        ("kind: repository", "kind: repository\n  tests: ../tests", "'evaluator.tests' is"),
+        ("kind: repository", "kind: repository\n  tests: more", "more is missing"),
+        ("kind: repository", "kind: repository\n  judge: a.py:b", "unknown key 'evaluator.judge'"),
+        ("[python, solve.py]", "[python, x.py]", "'evaluator.build' runs 'x.py'"),
+        ("[python, solve.py]", "[python solve.py]", "'evaluator.build[0]' is 'python solve.py'"),
+    ],
+)
+def test_mistakes_in_a_repository(repository: Path, old: str, new: str, wrong: str) -> None:
+    assert load_task(repository).file.evaluator.kind == "repository"
+    edit(repository, old, new)
+    assert wrong in refused(repository).wrong
+
+
+def test_tests_of_a_repository_are_python(repository: Path) -> None:
+    (repository / "evaluator" / "tests" / "test_it.py").write_text("def", encoding="utf-8")
+    assert "test_it.py:1:" in refused(repository).wrong
+    (repository / "evaluator" / "tests" / "test_it.py").unlink()
+    assert "has no test_*.py" in refused(repository).wrong
+
+
 def test_a_judge_of_another_kind_is_called_otherwise(served: Path) -> None:
     judge = served / "evaluator" / "judge.py"
     judge.write_text("def judge(candidate):\n    return {}\n", encoding="utf-8")

@@ -10,11 +10,15 @@ import pytest
 
 pytest.register_assert_rewrite(
     "harness.testing.sandbox.bounds",
+    "harness.testing.sandbox.calls",
+    "harness.testing.sandbox.egress",
     "harness.testing.sandbox.running",
     "harness.testing.sandbox.streaming",
 )
 
 from harness.testing.sandbox.bounds import BoundsChecks  # noqa: E402 - after the registration
+from harness.testing.sandbox.calls import CallsChecks  # noqa: E402
+from harness.testing.sandbox.egress import EgressChecks  # noqa: E402
 from harness.testing.sandbox.fixtures import OpenSandbox, host_processes  # noqa: E402
 from harness.testing.sandbox.running import RunningChecks  # noqa: E402
 from harness.testing.sandbox.streaming import StreamingChecks  # noqa: E402
@@ -22,5 +26,5 @@ from harness.testing.sandbox.streaming import StreamingChecks  # noqa: E402
 __all__ = ["OpenSandbox", "SandboxContract", "host_processes"]
 
 
-class SandboxContract(RunningChecks, StreamingChecks, BoundsChecks):
+class SandboxContract(RunningChecks, StreamingChecks, BoundsChecks, CallsChecks, EgressChecks):
     """The whole contract; one subclass per provider."""
