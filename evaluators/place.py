@@ -18,6 +18,8 @@ from harness.sandbox.files import give_to
 from harness.sandbox.placing import clear
 
 WORK = "/work"
+DATA = "/data"
+"""Where candidates and agents see the task's data set."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class Places:
             image=context.task.file.environment.image,
             python=context.python,
         )
+        self._data = context.task.file.environment.data
         self._prestart = context.prestart
         self._ready: deque[_Place] = deque()
         self._starting = 0
@@ -117,6 +120,8 @@ class Places:
         self, place: _Place, labels: Mapping[str, str], gpus: tuple[str, ...] = ()
     ) -> None:
         more = () if self._files is None else await self._files.mounts()
+        if self._data is not None:
+            more = (*more, Mount(Path(self._data.path), DATA))
         place.sandbox = await self._provider.create(
             replace(
                 self._spec,

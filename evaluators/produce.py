@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from harness.attempt import Status
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
-from harness.evaluators.place import Places
+from harness.evaluators.place import DATA, Places
 from harness.evaluators.text import clean_tail
 from harness.sandbox.base import ExecEnd, ExecResult, Sandbox
 from harness.tasks.evaluation import AnswerSpec
@@ -37,6 +37,7 @@ class Producer:
 
     def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
         self._spec = spec
+        self._has_data = context.task.file.environment.data is not None
         self._places = Places(context, spec.max_output_bytes)
 
     async def run(self, job: EvaluationJob) -> Produced:
@@ -47,7 +48,7 @@ class Producer:
         """
         async with self._places.open(job) as sandbox:
             ended = await sandbox.exec(
-                self._spec.produce,
+                with_data(self._spec.produce, sandbox.path(DATA) if self._has_data else ""),
                 timeout_s=self._spec.timeout_s,
                 max_output_bytes=self._spec.max_output_bytes,
             )
@@ -84,6 +85,11 @@ class Producer:
                 return Produced(Status.INVALID, feedback=feedback, detail=detail)
             left -= len(outputs[name])
         return Produced(None, outputs, detail=detail)
+
+
+def with_data(command: Sequence[str], data: str) -> tuple[str, ...]:
+    """`command` with the place of the data set for `{data}`."""
+    return tuple(word.replace("{data}", data) for word in command) if data else tuple(command)
 
 
 def printed(ended: ExecResult) -> str:

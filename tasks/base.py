@@ -79,6 +79,17 @@ class TaskLimits(BaseModel):
         return _bytes(self.memory)
 
 
+class DataSpec(BaseModel):
+    """A data set beside the task, too large to be copied into each run."""
+
+    model_config = Strict
+
+    path: str = Field(pattern=r"^/")
+    """Its folder, absolute. Agents and candidates see it read-only, at `{data}` of `produce`."""
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 over the names and sizes of its files; checked at each launch and resume."""
+
+
 class EnvironmentSpec(BaseModel):
     """What candidate and judge need beside Python's standard library."""
 
@@ -88,6 +99,8 @@ class EnvironmentSpec(BaseModel):
     """Docker image for this task; None is the harness's base image."""
     python: list[str] = Field(default_factory=list[str])
     """Requirements as for pip; the base image has numpy, scipy and scikit-learn."""
+    data: DataSpec | None = None
+    """A data set for tasks of the kind `answer`."""
 
 
 class BudgetSpec(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from harness.errors import TaskError
-from harness.tasks.base import Task, TaskFile
+from harness.tasks.base import DataSpec, Task, TaskFile
 from harness.tasks.evaluation import (
     AnswerSpec,
     EvaluatorBase,
@@ -15,7 +15,7 @@ from harness.tasks.evaluation import (
     RepositorySpec,
     ServeSpec,
 )
-from harness.tasks.folder import files_below, hash_files
+from harness.tasks.folder import data_digest, files_below, hash_files
 from harness.tasks.strict_yaml import read_model
 
 TASK_FILE = "task.yaml"
@@ -57,6 +57,8 @@ def load_task(reference: str | Path) -> Task:
         from harness.tasks.environment import parse_requirements
 
         parse_requirements(file.environment.python, f"{path}: 'environment.python'")
+    if file.environment.data is not None:
+        _check_data(path, file.environment.data)
     private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
     hashed = [(TASK_FILE, path)]
     hashed += [(f"seed/{name}", each) for name, each in seed_files]
@@ -132,6 +134,17 @@ def _check_evaluator(path: Path, spec: EvaluatorBase, seed: Path, evaluator: Pat
     if isinstance(spec, JudgedSpec):
         _check_relative(path, "evaluator.judge", spec.judge_file)
         _check_judge(path, evaluator / spec.judge_file, spec)
+
+
+def _check_data(path: Path, spec: DataSpec) -> None:
+    folder = Path(spec.path)
+    found = data_digest(folder) if folder.is_dir() else None
+    if found != spec.digest:
+        raise TaskError(
+            f"{path}: the data in {folder} {'are gone' if found is None else 'have changed'}",
+            expected="the files of 'environment.data.digest', by name and size",
+            action="put them back, or make the task anew",
+        )
 
 
 def _check_outputs(path: Path, outputs: Sequence[str]) -> None:

@@ -41,6 +41,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
     ),
     "Tasks": (
         CommandEntry("task", "harness.cli.task:app", "Make, check and list tasks"),
+        CommandEntry("mlebench", "harness.cli.mlebench:app", "Competitions of MLE-bench"),
         CommandEntry("eval", "harness.cli.evaluate:evaluate", "Score a folder without any agent"),
     ),
     "Machine": (

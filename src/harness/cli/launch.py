@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from harness.cli.detach import nothing_started, start_detached
 from harness.cli.display import Display, DisplayName, make_display
+from harness.cli.mlebench_launch import NO_COMPETITION, MlebenchOptions, finished
 from harness.cli.output import RunsDir, print_answer, runs_folder, say
 from harness.clock import SystemClock
 from harness.errors import HarnessError, ModelRefusedError, StoreError, UserError
@@ -112,16 +113,19 @@ NOTHING_SAID = LaunchOptions()
 
 
 def launch(
-    task: Annotated[str, Parameter(help="A library task (`harness task list`) or a task folder.")],
+    task: Annotated[
+        str, Parameter(help="A library task (`harness task list`), a task folder, or mlebench:ID.")
+    ],
     options: LaunchOptions = NOTHING_SAID,
     *,
+    mlebench: MlebenchOptions = NO_COMPETITION,
     config: Annotated[Path | None, Parameter(help="YAML file; by default harness.yaml.")] = None,
     detach: Detach = False,
     display: DisplayName = "auto",
     json: JsonLines = False,
 ) -> int:
     """Improve a task with a team of agents."""
-    loaded = load_task(task)
+    loaded = load_task(mlebench.folder(task))
     given = load_config(options.flags(), file=config)
     settings = task_budget(loaded, given)
     if given.budget.unlimited:
@@ -293,7 +297,10 @@ async def _session(folder: RunFolder, task: Task, config: RunConfig, screen: Dis
             await asyncio.gather(ticking, return_exceptions=True)
             screen.close()
     screen.ended(outcome)
-    return _exit_code(outcome, folder)
+    code = _exit_code(outcome, folder)
+    if code == 0:
+        await finished(folder, task)
+    return code
 
 
 async def _tick(screen: Display) -> None:

@@ -21,6 +21,8 @@ from harness.agents.base import (
 )
 from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
+from harness.evaluators.place import DATA
+from harness.evaluators.produce import with_data
 from harness.ids import AgentId, AttemptId
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.redact import redact
@@ -62,7 +64,8 @@ class RunContext:
         self._submissions = Submissions(core, agent, workspace, evaluations)
         self._current: Assignment | None = None
         knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
-        self._task = task_view(core.task, knowledge, core.config.sandbox.egress.hosts)
+        data = "" if core.task.file.environment.data is None else sandbox.path(DATA)
+        self._task = task_view(core.task, knowledge, core.config.sandbox.egress.hosts, data)
 
     @property
     def agent(self) -> AgentId:
@@ -264,8 +267,10 @@ class RunContext:
         return self._current.directive.number if self._current else None
 
 
-def task_view(task: Task, knowledge: str | None, hosts: Sequence[str] = ()) -> TaskView:
-    """What agents may know of a task; `knowledge` as their commands see the folder."""
+def task_view(
+    task: Task, knowledge: str | None, hosts: Sequence[str] = (), data: str = ""
+) -> TaskView:
+    """What agents may know of a task; `knowledge` and `data` as their commands see the folders."""
     file, spec = task.file, task.file.evaluator
     return TaskView(
         name=file.name,
@@ -274,7 +279,7 @@ def task_view(task: Task, knowledge: str | None, hosts: Sequence[str] = ()) -> T
         baseline=file.baseline.value if file.baseline else None,
         best_known=file.best_known.value if file.best_known else None,
         kind=spec.kind,
-        produce=spec.command,
+        produce=with_data(spec.command, data),
         outputs=tuple(spec.outputs) if isinstance(spec, AnswerSpec) else (),
         timeout_s=spec.timeout_s,
         submission=tuple(file.submission.include),

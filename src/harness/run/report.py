@@ -7,6 +7,7 @@ from harness.attempt import Attempt, Operator, Status, better
 from harness.ids import AgentId
 from harness.run.accounts import Account
 from harness.run.budget import format_budget
+from harness.run.mlebench import disclosure
 from harness.run.objectives import saved_objectives
 from harness.run.revivals import revivals
 from harness.run.usage import UsageView, read_usage
@@ -24,6 +25,7 @@ def render_report(view: RunView) -> str:
     usage = read_usage(view.folder)
     sections = [
         _summary(view),
+        "\n".join(disclosure(view.folder)),
         _holdout(view),
         _front(view),
         _curve(view),

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from harness.agents.base import Agent, AgentConfig
 from harness.errors import (
@@ -15,6 +16,7 @@ from harness.errors import (
     SandboxUnavailableError,
     UserError,
 )
+from harness.evaluators.place import DATA
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import AgentId
@@ -177,7 +179,7 @@ class Supervisor:
     async def _life(self, agent: AgentId) -> None:
         core = self._core
         core.say(agent, "starting", "sandbox")
-        async with agent_sandbox(core, agent, self._knowledge()) as sandbox:
+        async with agent_sandbox(core, agent, self._beside()) as sandbox:
             context = RunContext(
                 core,
                 agent,
@@ -189,9 +191,10 @@ class Supervisor:
             await context.restore()
             await self._make_agent(context.config).run(context)
 
-    def _knowledge(self) -> tuple[Mount, ...]:
-        folder = self._core.task.knowledge
-        return () if folder is None else (Mount(folder, KNOWLEDGE),)
+    def _beside(self) -> tuple[Mount, ...]:
+        folder, data = self._core.task.knowledge, self._core.task.file.environment.data
+        knowledge = () if folder is None else (Mount(folder, KNOWLEDGE),)
+        return knowledge if data is None else (*knowledge, Mount(Path(data.path), DATA))
 
     def _workspace(self, sandbox: Sandbox, agent: AgentId) -> Workspace:
         core = self._core
