@@ -5,6 +5,7 @@ in `Line`; how errors and answers are understood in `refusals` and `answers`.
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -46,6 +47,7 @@ from harness.errors import (
     ContextTooLongError,
     ModelUnavailableError,
 )
+from harness.redact import redact
 
 __all__ = ["Answer", "Endpoint", "ModelClient", "Reserve", "resolve_endpoint"]
 
@@ -329,7 +331,12 @@ class ModelClient:
         if request.tools and request.protocol == "text":
             content = str(message["content"] or "")
             message = text_protocol.parse(content, request.tools, cut_off=reason == "length")
-        return Answer(message, reason, usage, parsed.reasoning, request.protocol)
+        # An endpoint that says its own key must not get it into a conversation.
+        text = json.dumps(message, ensure_ascii=False)
+        if (clean := redact.values(text)) != text:
+            message = json.loads(clean)
+        reasoning = redact.values(parsed.reasoning)
+        return Answer(message, reason, usage, reasoning, request.protocol)
 
     def _unreachable(self, permit: Permit, error: Exception) -> NoReturn:
         reason = f"no connection: {error.__cause__ or error}"

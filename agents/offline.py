@@ -21,8 +21,9 @@ from harness.errors import HarnessError, SubmissionRefusedError
 from harness.ids import AttemptId
 from harness.memory.base import RecordKind
 
-FRUITLESS = 40
-"""Directives in a row without an evaluation before the agent gives up."""
+FRUITLESS = 150
+"""Directives in a row without an evaluation before the agent gives up. More than the tries that a
+policy gives to its drafts (`progressive`: four for each of 30 branches): others come after them."""
 CACHED_PROGRAMS = 48
 LESSONS = 20
 LESSONS_QUERY = "changes of the kind: attempts in runs that improved, steps that paid, median gain"

@@ -101,7 +101,7 @@ async def make_pool(
     if config.pool == "local":
         resources = Resources.of(context.task, config, run)
         evaluator = await _with_cache(make_evaluator(context), context, capabilities, config)
-        return EvaluatorPool(evaluator, config.at_once, resources)
+        return EvaluatorPool(evaluator, config.at_once, resources, late)
     from harness.evaluators.cluster.evaluator import RayEvaluator
 
     if sandbox.provider == "auto":

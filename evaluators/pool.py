@@ -9,11 +9,18 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from harness.attempt import StageResult, Status, Verdict
-from harness.evaluators.base import EvaluationJob, Evaluator
+from harness.evaluators.base import EvaluationJob, Evaluator, LateVerdict
 from harness.evaluators.resources import Resources
 from harness.sandbox.base import ExecResult
 
 logger = logging.getLogger(__name__)
+
+SITE = "this process"
+"""Where a late answer of the local pool came from."""
+
+
+def _forget(late: LateVerdict) -> None:
+    """Nobody wants to know."""
 
 
 class EvaluatorPool:
@@ -27,13 +34,18 @@ class EvaluatorPool:
     """
 
     def __init__(
-        self, evaluator: Evaluator, slots: int, resources: Resources | None = None
+        self,
+        evaluator: Evaluator,
+        slots: int,
+        resources: Resources | None = None,
+        late: Callable[[LateVerdict], None] | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"{slots} slots: at least one is needed")
         self.slots = slots
         self._evaluator = evaluator
         self._resources = resources
+        self._late = late or _forget
         # Waiters of an asyncio semaphore are served in order.
         self._free = asyncio.Semaphore(slots)
         self._tasks: set[asyncio.Task[Verdict]] = set()
@@ -68,8 +80,10 @@ class EvaluatorPool:
         with suppress(asyncio.CancelledError):
             verdict = await task
         caller = asyncio.current_task()
-        # Also where the evaluator went on and answered late: whoever gave up gets nothing.
+        # Also where the evaluator went on and answered: that is late, and nobody's verdict.
         if caller is not None and caller.cancelling():
+            if verdict.status is not Status.CANCELLED:
+                self._late(LateVerdict(job.attempt, "", SITE, verdict))
             raise asyncio.CancelledError
         return verdict
 

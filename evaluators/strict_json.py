@@ -2,14 +2,19 @@
 
 import json
 import math
+import re
 import sys
-from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias
 
 MAX_INT_DIGITS = 400
 """A longer integer is beyond every float without looking at it."""
-MAX_ELEMENTS = 200_000
 MAX_FLOAT = int(sys.float_info.max)
+MAX_ELEMENTS = 100_000
+"""Values, those in lists and mappings included: what a document takes up when it is read."""
+
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""To the end of the data where one does not end, so that nothing is looked at twice."""
+_NO_BRACKET = re.compile(rb"[^\[\]{}]+")
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -32,14 +37,12 @@ def parse(
 
     Raises:
         StrictJsonError: More than `max_bytes`, not UTF-8, not JSON (`NaN` and `Infinity` are not),
-            more than one document, a key twice, nested deeper than `max_depth`, or perhaps more
-            than `max_elements` values: commas and brackets in texts count as well.
+            more than one document, a key twice, nested deeper than `max_depth`, more than
+            `max_elements` values. All three bounds hold before anything is read.
     """
     if len(data) > max_bytes:
         raise StrictJsonError(f"{len(data)} bytes, at most {max_bytes} are read")
-    # Before anything is built: each value but the first follows one of these.
-    if sum(map(data.count, (b",", b"[", b"{"))) >= max_elements:
-        raise StrictJsonError(f"more than {max_elements} values")
+    _check_shape(data, max_depth, max_elements)
     try:
         value: Json = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -48,9 +51,21 @@ def parse(
         raise StrictJsonError(f"{error.msg} at character {error.pos}") from None
     except RecursionError:
         raise StrictJsonError("nested too deeply") from None
-    if _depth_exceeds(value, max_depth):
-        raise StrictJsonError(f"nested deeper than {max_depth}")
     return value
+
+
+def _check_shape(data: bytes, max_depth: int, max_elements: int) -> None:
+    """Count what stands outside of strings; up to its first error, a document is read alike."""
+    bare = _STRINGS.sub(b"0", data).translate(None, b" \t\r\n")
+    # One value stands before each comma, and one more in each list or mapping that is not empty.
+    filled = sum(bare.count(each) for each in (b"[", b"{")) - bare.count(b"[]") - bare.count(b"{}")
+    if 1 + bare.count(b",") + filled > max_elements:
+        raise StrictJsonError(f"more than {max_elements} elements")
+    depth = 0
+    for bracket in _NO_BRACKET.sub(b"", bare):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > max_depth:
+            raise StrictJsonError(f"nested deeper than {max_depth}")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -72,19 +87,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise StrictJsonError(f"key {twice[:80]!r} is there twice")
     return found
-
-
-def _depth_exceeds(value: Json, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [child for each in level for child in _children(each)]
-    return any(isinstance(each, dict | list) for each in level)
-
-
-def _children(value: Json) -> Iterable[Json]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 _DECODER = json.JSONDecoder(

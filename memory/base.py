@@ -131,6 +131,8 @@ class MemoryConfig(BaseModel):
     """Let recall adjust its weights by what came of earlier recalls; bounded and logged."""
     distil: bool = True
     """Sum up a task's attempts as insights when a run ends."""
+    distil_by_model: bool = True
+    """Ask the run's model for insights as well, where it has one: one call when a run ends."""
     credit: bool = True
     """Rank records by what came of showing them; false to find out what this is worth."""
 

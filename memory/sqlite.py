@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from harness.memory.server import sync
 from harness.memory.store import Store
 from harness.memory.text import one_line
 from harness.memory.tuning import Tuner
+from harness.redact import redact
 
 _LOG = logging.getLogger(__name__)
 _BACKFILL = 256
@@ -85,11 +87,14 @@ class SqliteMemory:
             ValueError: An id, score or data that cannot be kept.
             StoreError: The memory cannot be written.
         """
-        await self._do(lambda: self._write(prepared(record)))
+        # Before the embedder and the words see it, as before the disk does.
+        clean = replace(record, title=redact(record.title), text=redact(record.text))
+        await self._do(lambda: self._write(prepared(clean)))
 
     async def recall(self, query: RecallQuery) -> list[Recalled]:
         """What bears on the query, best first; nothing rather than something unrelated."""
-        return await self._do(lambda: self._recall(query))
+        clean = replace(query, text=redact(query.text))
+        return await self._do(lambda: self._recall(clean))
 
     async def credit(
         self, run: str, agent: str, attempt: str, outcome: str, records: Sequence[RecordId]

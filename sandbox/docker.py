@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import partial
@@ -175,41 +176,49 @@ class DockerProvider:
                 files.give_to(mount.source, self._owner)
         image = spec.image or self._config.image
         copied = 0 if bound else sum(upload_bytes(m.source) for m in spec.mounts if m.read_only)
-        with translated(f"starting a container from {image}"):
-            created = cast(
-                "dict[str, Any]",
-                client.api.create_container(
-                    image,
-                    entrypoint=["sleep"],
-                    command=["infinity"],
-                    user="0:0",
-                    working_dir="/",
-                    hostname="sandbox",
-                    environment={**_environment(spec.limits), **spec.env},
-                    labels={
-                        **spec.labels,
-                        SANDBOX_LABEL: spec.purpose,
-                        OWNER_LABEL: identity(),
-                    },
-                    host_config=self._host_config(client, spec, copied),
-                ),
-            )
-            container_id = str(created["Id"])
-            try:
-                client.api.start(container_id)
+        # A daemon that is killed in the middle may have made it all the same: its name is known.
+        name = f"harness-{secrets.token_hex(8)}"
+        try:
+            with translated(f"starting a container from {image}"):
+                created = cast(
+                    "dict[str, Any]",
+                    client.api.create_container(
+                        image,
+                        name=name,
+                        entrypoint=["sleep"],
+                        command=["infinity"],
+                        user="0:0",
+                        working_dir="/",
+                        hostname="sandbox",
+                        environment={**_environment(spec.limits), **spec.env},
+                        labels={
+                            **spec.labels,
+                            SANDBOX_LABEL: spec.purpose,
+                            OWNER_LABEL: identity(),
+                        },
+                        host_config=self._host_config(client, spec, copied),
+                    ),
+                )
+                client.api.start(name)
+                local = bound and shares_kernel(self._config.runtime)
                 container = Container(
-                    client,
-                    self._address,
-                    container_id,
-                    self._user(),
-                    local=bound and shares_kernel(self._config.runtime),
+                    client, self._address, str(created["Id"]), self._user(), local=local
                 )
                 for mount in () if bound else spec.mounts:
                     upload(container, mount)
-            except BaseException:
-                client.api.remove_container(container_id, force=True, v=True)
-                raise
+        except BaseException:
+            self._give_up(client, name)
+            raise
         return container
+
+    def _give_up(self, client: docker.DockerClient, name: str) -> None:
+        """Remove a container that may be there, now or with the next start."""
+        self._leftover.add(name)
+        try:
+            _remove_container(client, name)
+        except SandboxUnavailableError:
+            return
+        self._leftover.discard(name)
 
     def _user(self) -> str:
         uid, gid = self._owner or (os.getuid(), os.getgid())

@@ -30,8 +30,8 @@ EXPLOIT = 0.7
 REPAIR = 0.3
 FUSE = 0.3
 EVALUATIONS_PER_DRAFT = 10
-DRAFT_TRIES = 4
-"""Directives per wanted draft after which no more are asked for."""
+SPARE_DIRECTIVES = 4
+"""Drafts end when, beside these, less than half of the directives so far led to one."""
 
 Descriptor = Callable[[Attempt, int], float]
 """Of an attempt and its generation."""
@@ -165,4 +165,4 @@ class IslandsPolicy:
         affordable = max(1, int(expected / EVALUATIONS_PER_DRAFT))
         wanted = min(self._config.branches, affordable)
         started = self._drafts + Counter(context.in_flight)[SEED_ATTEMPT]
-        return started < wanted and context.number <= DRAFT_TRIES * wanted
+        return started < wanted and context.number <= SPARE_DIRECTIVES + 2 * (started + 1)

@@ -55,8 +55,8 @@ EARLY_FUSING = 3.0
 """How much more is fused while the graph is broad: lines that run into one have less to give."""
 AFFORDABLE = 16.0
 """The temperature at the start is the square root of the evaluations, divided by this."""
-DRAFT_TRIES = 4
-"""Directives per wanted draft after which no more are asked for."""
+SPARE_DIRECTIVES = 4
+"""Drafts end when, beside these, less than half of the directives so far led to one."""
 CANDIDATES = 24
 """Attempts looked at as references."""
 ANCESTORS = 64
@@ -232,8 +232,8 @@ class ProgressivePolicy:
         affordable = int(self._expected(context.progress) / EVALUATIONS_PER_BRANCH)
         wanted = min(self._config.branches, max(1, affordable))
         started = self._drafts + Counter(context.in_flight)[SEED_ATTEMPT]
-        # A draft may end without an attempt: the number of directives bounds the tries.
-        return started < wanted and context.number <= DRAFT_TRIES * wanted
+        # A draft may end without an attempt: where nothing new can be written, go on without.
+        return started < wanted and context.number <= SPARE_DIRECTIVES + 2 * (started + 1)
 
     def _repairable(self, context: SearchContext) -> AttemptId | None:
         open_failures = self._repairs.open({*context.in_flight, *context.avoid})

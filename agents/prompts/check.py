@@ -100,6 +100,7 @@ def _samples() -> dict[str, list[Values]]:
         "research": [filled, blank],
         **{f"operator_{operator.value}": list(directives) for operator in Operator},
         "compaction_system": [{"agent": "agent-1", "task": task} for task in tasks],
+        "distil": [{"task": task, "most": 5, "attempts": "1: improve"} for task in tasks[:1]],
         "compaction": [{"turns": "turns", "standing": "1 attempt"}],
         "summary": [summary, summary | {"own": False}, plain],
     }

@@ -59,7 +59,8 @@ class Supervisor:
             if self.control in ready and not self.obey():
                 return "cancelled", "the harness ended it"
             if pidfd in ready:
-                return "exited", ""
+                # It may have had too many since the last look, and ended over a fork refused.
+                return self.crowd(usage(descendants())[0]) or ("exited", "")
             if time.monotonic() >= self.deadline:
                 return "timeout", f"still running after {self.request['timeout_s']:g} s"
             if excess := self.excess():
@@ -102,13 +103,17 @@ class Supervisor:
         limit = self.request["memory_bytes"]
         if memory > limit and (memory := proportional(pids, memory)) > limit:
             return "out_of_memory", f"its processes held {mib(memory)}, limit {mib(limit)}"
-        if tasks > self.request["pids"]:
-            return "pids", f"{tasks} processes and threads, limit {self.request['pids']}"
+        if crowd := self.crowd(tasks):
+            return crowd
         busy = memory > limit // 2 or tasks > self.request["pids"] // 2
         self.pause_s = BUSY_POLL_S if busy else min(1.5 * self.pause_s, LAST_POLL_S)
         if time.monotonic() >= self.disk.next_at and (evidence := self.disk.excess()):
             return "disk", evidence
         return None
+
+    def crowd(self, tasks: int) -> tuple[str, str] | None:
+        limit = self.request["pids"]
+        return ("pids", f"{tasks} processes and threads, limit {limit}") if tasks > limit else None
 
     def judge(self, code: int) -> tuple[str, str]:
         """What the traces of an ended command say about why it ended."""

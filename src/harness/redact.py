@@ -37,7 +37,8 @@ def _patterns(*rows: tuple[str, str, str]) -> tuple[_Pattern, ...]:
 
 # The group `kept` stays.
 _PATTERNS = _patterns(
-    ("key", "sk-", r"sk-(?=[\w-]*\d)[\w-]{20,}"),
+    # Words joined by hyphens are none: a key has a long part without one, with a digit in it.
+    ("key", "sk-", r"sk-(?:[\w]+-)*(?=\w*\d)\w{16}[\w-]*"),
     ("AWS key", "AKIA", r"AKIA[A-Z0-9]{16}\b"),
     ("AWS key", "ASIA", r"ASIA[A-Z0-9]{16}\b"),
     ("GitHub token", "gh", r"gh[pousr]_[A-Za-z0-9]{36,}\b"),
@@ -55,7 +56,11 @@ _PATTERNS = _patterns(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^\"']*?(?:-----END [A-Z ]*KEY-----|(?=\\?[\"'])|\Z)",
     ),
     ("token", "earer ", r"(?P<kept>[Bb]earer )[\w.~+/=-]{16,}"),
-    ("password", "://", r"(?P<kept>\w+://[^\s/:@\"']{1,64}:)[^\s/@\"']{1,256}(?=@)"),
+    ("credentials", "asic ", r"(?P<kept>[Aa]uthorization\W{1,4}[Bb]asic )[A-Za-z0-9+/=]{8,}"),
+    ("key", "api-key", r"(?P<kept>x-api-key\W{1,4})[\w-]{16,}"),
+    ("AWS key", "secret_access_key", r"(?P<kept>aws_secret_access_key\W{1,4})[A-Za-z0-9+/]{40}"),
+    # Not what stands for a password in a text: <password>, {password}, $PASSWORD.
+    ("password", "://", r"(?P<kept>\w+://[^\s/:@\"']{1,64}:)[^\s/@\"'<>{}$*]{1,256}(?=@)"),
 )
 
 
@@ -72,15 +77,22 @@ class Redactor:
         """Never write `value` from now on; what is too short to be one is left alone."""
         if len(value) >= _MIN_CHARACTERS:
             # Longest first: one secret may be the beginning of another.
-            escaped = json.dumps(value, ensure_ascii=False)[1:-1]
-            known = {**self._values, value: name, escaped: name}
+            # As JSON holds it, and as JSON within JSON does.
+            once = json.dumps(value, ensure_ascii=False)[1:-1]
+            twice = json.dumps(once, ensure_ascii=False)[1:-1]
+            known = {**self._values, value: name, once: name, twice: name}
             self._values = dict(sorted(known.items(), key=lambda item: -len(item[0])))
 
-    def __call__(self, text: str) -> str:
-        """`text` without secrets."""
+    def values(self, text: str) -> str:
+        """`text` without secrets that are known by their value."""
         for value, name in self._values.items():
             if value in text:
                 text = text.replace(value, f"[redacted: {name}]")
+        return text
+
+    def __call__(self, text: str) -> str:
+        """`text` without secrets."""
+        text = self.values(text)
         for name, hint, expression in _PATTERNS:
             if hint in text:
                 text = expression.sub(partial(_replaced, name), text)

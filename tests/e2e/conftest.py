@@ -70,6 +70,8 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     environment["HARNESS_MEMORY"] = str(tmp_path / "memory")
     # Of its own: a task that must run alone is not to hold up what runs beside the tests.
     environment["HARNESS_EVALUATORS__LEASE_DIR"] = str(tmp_path / "leases")
+    # A model that answers by rote has nothing to say of what was learnt.
+    environment["HARNESS_MEMORY__DISTIL_BY_MODEL"] = "false"
     folder = tmp_path / "work"
     folder.mkdir()
     runner = Cli(folder, environment)

@@ -80,6 +80,8 @@ class Victim:
     def variables(self) -> dict[str, str]:
         """The environment of its processes."""
         own = {"HARNESS_MEMORY": str(self.memory), "TMPDIR": str(self.temporary)}
+        # A model that answers by rote has nothing to say of what was learnt.
+        own["HARNESS_MEMORY__DISTIL_BY_MODEL"] = "false"
         return {**os.environ, **own, **self.environment}
 
     def said(self) -> str:

@@ -95,7 +95,20 @@ def test_what_is_learnt_is_taken_out() -> None:
         ("Authorization: Bearer abcdefghijklmnop1234", "Authorization: Bearer [redacted: token]"),
         ("Bearer of bad news", None),
         ("class='sk-toggleable__content-arrow'", None),
+        ("sk-fading-circle-delay-12", None),
+        ("sk-learn-pipelines-version-1-2-notes", None),
+        ("redis://user:<password>@host", None),
+        ("redis://user:${PASSWORD}@host", None),
         ("task-1234567890123456789012345", None),
+        (
+            "Authorization: Basic dXNlcjpwYXNzd29yZA==",
+            "Authorization: Basic [redacted: credentials]",
+        ),
+        ('{"x-api-key": "0123456789abcdef-x"}', '{"x-api-key": "[redacted: key]"}'),
+        (
+            "aws_secret_access_key = " + "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            "aws_secret_access_key = [redacted: AWS key]",
+        ),
         ("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", None),
         ("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", None),
     ],
@@ -128,7 +141,9 @@ def test_a_line_of_json_stays_one(before: str, secret: str, after: str) -> None:
 
 def test_values_with_quotes_are_found_in_json() -> None:
     redactor = Redactor({"API_KEY": 'a"b\\c1234'})
-    assert "1234" not in redactor(json.dumps({"x": 'a"b\\c1234'}))
+    once = json.dumps({"x": 'a"b\\c1234'})
+    assert "1234" not in redactor(once)
+    assert "1234" not in redactor(json.dumps({"arguments": once}))
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -202,7 +203,9 @@ def _containers(run: str) -> list[str]:
     client = connect(timeout_s=20)
     with closing(client):
         label: dict[str, str | list[str] | bool] = {"label": f"harness.run={run}"}
-        return [str(each.id) for each in client.containers.list(all=True, filters=label)]
+        # Not the client's objects: each would be asked after, and may be gone by then.
+        found = cast("list[dict[str, Any]]", client.api.containers(all=True, filters=label))
+        return [str(each["Id"]) for each in found]
 
 
 def _processes(containers: list[str]) -> Generator[tuple[int, str]]:

@@ -20,11 +20,16 @@ from harness.memory.base import (
     ShownRecord,
 )
 from harness.run.core import Core
+from harness.run.distiller import AUTHOR, Insight, insights_of
 from harness.run.store import MemoryEntry
 
 FEEDBACK_CHARACTERS = 600
 CITED_CHARACTERS = 8
 """An id's first characters that name a record: what agents are shown of it in tables."""
+
+
+UNFIT_ENDS = frozenset({"aborted", "refused", "seed", "error", "agents_failed"})
+"""Ends after which no model is asked what was learnt."""
 
 
 class Chronicle:
@@ -156,8 +161,25 @@ class Chronicle:
 
     async def distil(self) -> None:
         """Sum up what was learnt of the task, if the configuration wants it."""
-        if self._core.config.memory.distil:
-            await self._memory.consolidate(self._core.task.name)
+        config = self._core.config.memory
+        if not config.distil:
+            return
+        if config.distil_by_model and self._core.ending.reason not in UNFIT_ENDS:
+            for insight in await insights_of(self._core):
+                await self._learn(insight)
+        await self._memory.consolidate(self._core.task.name)
+
+    async def _learn(self, insight: Insight) -> None:
+        evidence = [self._record_id(f"attempt:{attempt}") for attempt in insight.evidence]
+        attempts = ", ".join(insight.evidence)
+        await self._share(
+            RecordKind.INSIGHT,
+            AUTHOR,
+            insight.title,
+            f"{insight.text}\n(from attempts {attempts})",
+            {"evidence": evidence, "model": insight.model},
+            key=f"{insight.title}\n{insight.text}",
+        )
 
     def _query(self, agent: AgentId, text: str, *, purpose: str, limit: int) -> RecallQuery:
         return RecallQuery(

@@ -96,7 +96,7 @@ def _front(view: RunView) -> str:
         "|---" * (2 + len(objectives)) + "|",
     ]
     for attempt in (a for a in view.attempts if a.id in front.members):
-        metrics = attempt.verdict.metrics if attempt.verdict is not None else {}
+        metrics = attempt.verdict.metrics if attempt.verdict is not None else dict[str, float]()
         values = " | ".join(f"{metrics[each.metric]:.10g}" for each in objectives)
         lines.append(f"| {attempt.id} | {attempt.score:.10g} | {values} |")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.attempt import Status, Verdict
-from harness.evaluators.base import EvaluationJob
+from harness.evaluators.base import EvaluationJob, LateVerdict
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
@@ -162,8 +162,8 @@ class Late(Gate):
 
 
 async def test_an_answer_after_its_caller_gave_up_is_nobodys() -> None:
-    late = Late()
-    pool = EvaluatorPool(late, 1)
+    late, told = Late(), list[LateVerdict]()
+    pool = EvaluatorPool(late, 1, late=told.append)
     given_up = asyncio.create_task(pool.evaluate(job(1)))
     await settle()
     given_up.cancel()
@@ -172,6 +172,7 @@ async def test_an_answer_after_its_caller_gave_up_is_nobodys() -> None:
     with pytest.raises(asyncio.CancelledError):
         await given_up
     assert late.cancelled == 1
+    assert [(each.attempt, each.verdict.score) for each in told] == [("1", 1.0)]
     # The attempt is evaluated again, as after a resume: one verdict each, and its own.
     assert (await pool.evaluate(job(2))).score == 2.0
     assert (await pool.evaluate(job(1))).score == 1.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SandboxUnavailableError
-from harness.sandbox.base import Mount, SandboxProvider, SandboxSpec
+from harness.sandbox.base import ExecEnd, Limits, Mount, SandboxProvider, SandboxSpec
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.interpreter import Interpreter
 from harness.sandbox.layout import PrivateFolders, own_layout
@@ -190,3 +190,27 @@ def test_folders_that_a_kill_left_without_an_owner(
     assert reap_private("some-run", frozenset()) == 0
     assert reap_private(None, frozenset()) == 1
     assert [path.name for path in tmp_path.iterdir()] == [young.name]
+
+
+async def test_too_many_processes_are_seen_though_the_command_has_ended(
+    provider: SandboxProvider,
+) -> None:
+    """Between two looks, which are a quarter of a second apart by then."""
+    program = (
+        "import os, sys, time\n"
+        "time.sleep(1)\n"
+        "for _ in range(12):\n"
+        "    if not os.fork():\n"
+        "        time.sleep(60)\n"
+        "os._exit(1)\n"
+    )
+    spec = SandboxSpec(purpose="produce", mounts=(), workdir="/work", limits=Limits(pids=8))
+    sandbox = await provider.create(spec)
+    try:
+        result = await sandbox.exec(["python", "-c", program], timeout_s=60)
+        assert result.end is ExecEnd.PIDS, result
+        assert "limit 8" in result.evidence
+        within = program.replace("12", "7")
+        assert (await sandbox.exec(["python", "-c", within], timeout_s=60)).end is ExecEnd.EXITED
+    finally:
+        await sandbox.close()
