@@ -176,7 +176,7 @@ def _models(metric: str) -> Iterable[Any]:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
     from sklearn.svm import SVC, SVR
 
@@ -189,24 +189,29 @@ def _models(metric: str) -> Iterable[Any]:
                 if regression
                 else LogisticRegression(C=strength, max_iter=500)
             )
-            yield make_pipeline(scaler(), linear)
+            yield _chain(Pipeline, scaler(), linear)
         for neighbours in (1, 2, 3, 5, 7, 10, 15, 20, 30, 45):
             for weights in ("uniform", "distance"):
                 family = KNeighborsRegressor if regression else KNeighborsClassifier
-                yield make_pipeline(scaler(), family(neighbours, weights=weights))
+                yield _chain(Pipeline, scaler(), family(neighbours, weights=weights))
         for power in range(-4, 6):
             cost = 10.0 ** (power / 2)
             machine = SVR(C=cost * 30) if regression else SVC(C=cost, random_state=SEED)
             if metric == "logloss":
                 machine = _calibrated(machine)
-            yield make_pipeline(scaler(), machine)
+            yield _chain(Pipeline, scaler(), machine)
     for leaf in (1, 2, 3, 5, 8, 12, 20, 32, 50, 80):
         for count in (20, 60):
             forest = ExtraTreesRegressor if regression else ExtraTreesClassifier
             yield forest(count, min_samples_leaf=leaf, random_state=SEED)
 
 
+def _chain(pipeline: Any, scaler: Any, model: Any) -> Any:
+    return pipeline([("scaler", scaler), ("model", model)])
+
+
 def _calibrated(machine: Any) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
 
-    return CalibratedClassifierCV(machine, cv=3, ensemble=False)
+    family: Any = CalibratedClassifierCV  # its stub knows `ensemble` only as a word
+    return family(machine, cv=3, ensemble=False)

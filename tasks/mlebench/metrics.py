@@ -65,9 +65,8 @@ def _score(
     metric: str, truth: list[list[str]], guesses: list[list[str]], columns: Sequence[str]
 ) -> float:
     if metric == "multiclass_logloss":
-        table = np.column_stack(
-            [_numbers([row[i] for row in guesses], name) for i, name in enumerate(columns)]
-        )
+        given = [_numbers([row[i] for row in guesses], name) for i, name in enumerate(columns)]
+        table = np.column_stack(given)
         answer = np.array([[float(value) for value in row] for row in truth])
         return _multiclass_logloss(answer, table)
     if match := _MAP.fullmatch(metric):
@@ -159,7 +158,7 @@ def logloss(truth: Column, guess: Column, column: str) -> float:
 def _multiclass_logloss(answer: Any, table: Any) -> float:
     if (table < 0).any() or (table.sum(axis=1) <= 0).any():
         raise InvalidSubmissionError("probabilities must not be negative, nor all 0 in a row")
-    p = np.clip(table / table.sum(axis=1, keepdims=True), EPSILON, 1)
+    p: Any = np.clip(table / table.sum(axis=1, keepdims=True), EPSILON, 1)
     return float(-np.mean(np.sum(answer * np.log(p), axis=1)))
 
 

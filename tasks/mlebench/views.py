@@ -147,7 +147,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _header(path: Path) -> list[str]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file), [])
+        header = next(csv.reader(file), list[str]())
     if len(header) < 2:
         raise NoSplitError(f"{path.name} is no CSV table with an id and more")
     return header

@@ -71,8 +71,10 @@ async def finish(folder: RunFolder, task: Task, clock: Clock) -> dict[str, Any] 
         HarnessError: The competition cannot be graded here.
     """
     origin = origin_of(task)
-    if origin is None or (known := saved_report(folder)) is not None:
-        return None if origin is None else known
+    if origin is None:
+        return None
+    if (known := saved_report(folder)) is not None:
+        return known
     view = read_run(folder)
     audit = _Audit(folder, clock)
     submission = folder.path / SUBMISSION

@@ -56,7 +56,8 @@ class Group:
     ) -> Mapping[tuple[str, int], str]:
         """Run what has no report yet; returns what failed, and why. Blocking."""
         with ThreadPoolExecutor(parallel) as pool:
-            answers = list(pool.map(lambda each: self._one(*each), wanted))
+            names, seeds = [name for name, _ in wanted], [seed for _, seed in wanted]
+            answers = list(pool.map(self._one, names, seeds))
         return {each: why for each, why in zip(wanted, answers, strict=True) if why}
 
     def run_of(self, competition: str, seed: int) -> RunFolder | None:
