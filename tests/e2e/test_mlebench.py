@@ -27,6 +27,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from harness.tasks.mlebench.demo import make_demos
 
     folder = tmp_path_factory.mktemp("mlebench")
+    if os.environ.get("MLE_DATA"):
+        shutil.copytree(os.environ["MLE_DATA"], folder, dirs_exist_ok=True)
     make_demos(folder)
     return folder
 
