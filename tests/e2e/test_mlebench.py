@@ -27,8 +27,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from harness.tasks.mlebench.demo import make_demos
 
     folder = tmp_path_factory.mktemp("mlebench")
-    if os.environ.get("MLE_DATA"):
-        shutil.copytree(os.environ["MLE_DATA"], folder, dirs_exist_ok=True)
     make_demos(folder)
     return folder
 
@@ -145,7 +143,7 @@ def test_a_split_is_run_killed_resumed_and_reported(cli: Cli, data: Path) -> Non
         assert len(lines) == 2
         assert all(Path(json.loads(line)["submission_path"]).is_file() for line in lines)
         metadata = json.loads((group / "runs" / f"seed-{seed}_group" / "metadata.json").read_text())
-        assert set(metadata["runs"].values() and metadata) == {"run_group", "created_at", "runs"}
+        assert set(metadata) == {"run_group", "created_at", "runs"}
     assert "Any medal in %" in cli("mlebench", "report", str(group)).stdout
 
 
