@@ -38,13 +38,17 @@ class AttemptGraph:
             for reference in attempt.references:
                 self._citations.setdefault(reference, []).append(attempt.id)
         self._attempts[attempt.id] = attempt
-        score = attempt.score
-        if score is not None and (
-            self._best is None
-            or self._best.score is None
-            or better(self.direction, score, self._best.score)
-        ):
+        if attempt.score is not None and self._leads(attempt, attempt.score):
             self._best = attempt
+
+    def _leads(self, attempt: Attempt, score: float) -> bool:
+        """Whether it is the best now. A graph that is rebuilt meets verdicts in another order."""
+        best = self._best
+        if best is None or best.score is None:
+            return True
+        if score == best.score:
+            return _when(attempt) < _when(best)
+        return better(self.direction, score, best.score)
 
     @property
     def best(self) -> Attempt | None:
@@ -100,3 +104,8 @@ class AttemptGraph:
             found.add(pending[-1])
             pending += [c for c in self.children(pending.pop()) if c not in found]
         return found
+
+
+def _when(attempt: Attempt) -> tuple[float, int, str]:
+    """Of its verdict; by number where that is not known."""
+    return attempt.evaluated_at or 0.0, len(attempt.id), attempt.id
