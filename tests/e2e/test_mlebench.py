@@ -115,7 +115,7 @@ def test_a_split_is_run_killed_resumed_and_reported(cli: Cli, data: Path) -> Non
     process = cli.start(*command)
     killed = None
     while killed is None and process.poll() is None:
-        for database in group.glob("work/demo-diabetes/seed-1/*/run.db"):
+        for database in group.glob("work/demo-diabetes/seed-1/[!.]*/run.db"):
             folder = RunFolder(database.parent)
             pid = live_process(folder)
             if pid is not None and not (folder.path / "grading_report.json").exists():
