@@ -63,7 +63,7 @@ class Group:
     def run_of(self, competition: str, seed: int) -> RunFolder | None:
         """The run of a competition and a seed."""
         place = self.folder / "work" / competition / f"seed-{seed}"
-        found = sorted(p for p in place.glob("*") if (p / "run.db").is_file())
+        found = sorted(p for p in place.glob("[!.]*") if (p / "run.db").is_file())
         return RunFolder(found[0]) if found else None
 
     def _one(self, competition: str, seed: int) -> str:
@@ -125,6 +125,7 @@ class Group:
 
 def _copy(run: RunFolder, target: Path) -> Path | None:
     """A run's submission, its agents' transcripts and its best program."""
+    shutil.rmtree(target, ignore_errors=True)  # of an earlier call
     for name in ("submission", "logs", "code"):
         (target / name).mkdir(parents=True, exist_ok=True)
     with (target / "logs" / "agent.log").open("wb") as log:
