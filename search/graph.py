@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from harness.attempt import Attempt, Direction, better
+from harness.attempt import Attempt, Direction, better, verdict_order
 from harness.ids import AttemptId
 
 
@@ -47,7 +47,7 @@ class AttemptGraph:
         if best is None or best.score is None:
             return True
         if score == best.score:
-            return _when(attempt) < _when(best)
+            return verdict_order(attempt) < verdict_order(best)
         return better(self.direction, score, best.score)
 
     @property
@@ -104,8 +104,3 @@ class AttemptGraph:
             found.add(pending[-1])
             pending += [c for c in self.children(pending.pop()) if c not in found]
         return found
-
-
-def _when(attempt: Attempt) -> tuple[float, int, str]:
-    """Of its verdict; by number where that is not known."""
-    return attempt.evaluated_at or 0.0, len(attempt.id), attempt.id

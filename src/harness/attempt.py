@@ -178,11 +178,12 @@ def better(direction: Direction, left: float, right: float) -> bool:
 def best_of(
     direction: Direction, attempts: "list[Attempt] | tuple[Attempt, ...]"
 ) -> Attempt | None:
-    """The scored attempt with the best score; the earliest of equals; None without any."""
-    best: Attempt | None = None
-    for attempt in attempts:
-        if attempt.score is None or attempt.status is not Status.SCORED:
-            continue
-        if best is None or best.score is None or better(direction, attempt.score, best.score):
-            best = attempt
-    return best
+    """The scored attempt with the best score; the earliest verdict of equals; None without any."""
+    scored = [a for a in attempts if a.status is Status.SCORED and a.score is not None]
+    sign = -1.0 if direction == "maximize" else 1.0
+    return min(scored, key=lambda a: (sign * (a.score or 0.0), *verdict_order(a)), default=None)
+
+
+def verdict_order(attempt: Attempt) -> tuple[float, int, str]:
+    """Sorts by the time of the verdict; by number where that is not known."""
+    return attempt.evaluated_at or 0.0, len(attempt.id), attempt.id

@@ -159,8 +159,7 @@ def _multiclass_logloss(answer: Any, table: Any) -> float:
     if (table < 0).any() or (table.sum(axis=1) <= 0).any():
         raise InvalidSubmissionError("probabilities must not be negative, nor all 0 in a row")
     p: Any = np.clip(table / table.sum(axis=1, keepdims=True), EPSILON, 1)
-    mean: Any = np.mean(np.sum(answer * np.log(p), axis=1))
-    return -float(mean)
+    return -float((answer * np.log(p)).sum(axis=1).mean())
 
 
 def rmse(truth: Column, guess: Column, column: str) -> float:

@@ -71,7 +71,7 @@ def test_one_submission_is_graded_and_no_agent_could_read_the_answers(
     assert seed > _best(data, name)
     steps = [json.loads(line) for line in (run / "mlebench_audit.jsonl").read_text().splitlines()]
     assert [each["step"] for each in steps] == ["produced", "grading", "graded"]
-    last = max(event.at for event in read_run(RunFolder(run)).events)
+    last = max(event.at for event in read_run(RunFolder(run), events=True).events)
     assert last <= steps[-2]["at"], "something of the run came after grading"
     told = cli("report", str(run)).stdout
     assert "graded once, after the budget, by a separate process" in told.replace("\n", " ")
