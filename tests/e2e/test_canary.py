@@ -33,7 +33,7 @@ def thief(request: Request) -> Reply:
     if done == 0:
         return tool_call("bash", command=SEARCH)
     if done == 1:
-        return tool_call("bash", command=f"echo token {SAID}; echo '# {number}' >> solve.py")
+        return tool_call("bash", command=f"echo token {SAID}; echo 'x = {number}' >> solve.py")
     if done == 2:
         return tool_call("memory_note", title=f"the key is {SAID}", text=f"use {SAID} for all")
     if done == 3:

@@ -29,7 +29,7 @@ def test_where_an_agent_went_is_in_the_journal(cli: Cli) -> None:
         if done == 0:
             return tool_call("bash", command=f"python3 -c '{FETCH.replace('PORT', port)}'")
         if done == 1:
-            return tool_call("bash", command="echo '# changed' >> solve.py")
+            return tool_call("bash", command="echo 'changed = 1' >> solve.py")
         return tool_call("submit", title="done") if done == 2 else text("that is all")
 
     with ScriptedEndpoint(behaviour) as server:

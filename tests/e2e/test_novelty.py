@@ -33,6 +33,22 @@ class Commenting:
 '''
 
 
+STUBBORN = AGENT.replace("range(5)", "range(1)")
+"""Submits a comment once in each directive: without an end it would be asked for ever."""
+
+
+def test_an_agent_that_has_nothing_new_ends_the_run(cli: Cli) -> None:
+    (cli.folder / "lab.py").write_text(STUBBORN, encoding="utf-8")
+    cli.environment["PYTHONPATH"] = str(cli.folder)
+    settings = {"agents": [{"kind": "lab:Commenting"}]}
+    (cli.folder / "harness.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    done = cli.launch(
+        "launch", "circle_packing", "--sandbox", "process", "--unsafe", "--memory", "run",
+        "--evals", "9",
+    )[-1]  # fmt: skip
+    assert (done["reason"], done["evaluations"]) == ("exhausted", 1)
+
+
 def _launch(cli: Cli, **novelty: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     (cli.folder / "lab.py").write_text(AGENT, encoding="utf-8")
     cli.environment["PYTHONPATH"] = str(cli.folder)

@@ -161,7 +161,7 @@ class Core:
         return self.urgent.setdefault(agent, asyncio.Event())
 
     def repeated(self) -> None:
-        """A submission was a duplicate; so many in a row mean that nothing new is proposed."""
+        """A submission was nothing new; so many in a row mean that nothing new will come."""
         self.duplicates += 1
         if self.duplicates >= DUPLICATES_PER_AGENT * len(self.roster.active()):
             self.ending.request("exhausted")

@@ -219,6 +219,7 @@ class Submissions:
         if twin is None:
             return
         self._refusals += 1
+        core.repeated()
         verdict = self._verdict(twin.attempt)
         came = "not judged yet" if verdict is None else f"{verdict.status}, score {verdict.score}"
         raise SubmissionRefusedError(
