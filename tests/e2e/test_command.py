@@ -34,7 +34,7 @@ def test_a_team_of_external_agents_keeps_to_its_budget(
     command = scripted(
         ["chat", "what now?"],
         ["messages", "and now?", {"stream": True}],
-        ["sh", 'echo "# $(head -c 8 /dev/urandom | od -An -tx1)" >> solve.py'],
+        ["sh", """echo "x = '$(head -c 8 /dev/urandom | od -An -tx1)'" >> solve.py"""],
         ["sh", "harness submit -m 'a comment'; harness board; ls /sys/class/net"],
     )
     settings = {"agent": {"kind": "command", "command": list(command)}}
