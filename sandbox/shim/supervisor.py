@@ -101,10 +101,11 @@ class Supervisor:
         pids = descendants()
         tasks, memory = usage(pids)
         limit = self.request["memory_bytes"]
-        if memory > limit and (memory := proportional(pids, memory)) > limit:
-            return "out_of_memory", f"its processes held {mib(memory)}, limit {mib(limit)}"
+        # First: so many processes hold much memory as well, and are the cause of it.
         if crowd := self.crowd(tasks):
             return crowd
+        if memory > limit and (memory := proportional(pids, memory)) > limit:
+            return "out_of_memory", f"its processes held {mib(memory)}, limit {mib(limit)}"
         busy = memory > limit // 2 or tasks > self.request["pids"] // 2
         self.pause_s = BUSY_POLL_S if busy else min(1.5 * self.pause_s, LAST_POLL_S)
         if time.monotonic() >= self.disk.next_at and (evidence := self.disk.excess()):

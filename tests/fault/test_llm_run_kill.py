@@ -102,6 +102,8 @@ class Victim:
         environment = {
             **os.environ,
             "HARNESS_MEMORY": str(self.folder / "memory"),
+            # Who it is for is not in that call, and the model here answers by that.
+            "HARNESS_MEMORY__DISTIL_BY_MODEL": "false",
             "OPENAI_BASE_URL": self.url,
             "OPENAI_API_KEY": "key",
         }
