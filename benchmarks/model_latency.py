@@ -22,6 +22,8 @@ def worker(request: Request) -> Reply:
         if message["role"] == "user"
         and (found := re.match(r"# Directive (\d+)", str(message["content"])))
     ]
+    if not starts:  # asked what was learnt, at the end of a run
+        return text("[]")
     start, found = starts[-1]
     done = sum(message["role"] == "assistant" for message in messages[start:])
     agent = zlib.crc32(str(messages[0]["content"]).encode()) % 10_000

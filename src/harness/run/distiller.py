@@ -23,7 +23,7 @@ LEAST_ATTEMPTS = 6
 SHOWN = 40
 MOST = 5
 LEAST_EVIDENCE = 2
-TIMEOUT_S = 120.0
+TIMEOUT_S = 30.0
 
 
 class _Insight(BaseModel):
