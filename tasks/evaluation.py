@@ -1,5 +1,6 @@
 """The section `evaluator` of `task.yaml`: a model for each kind of evaluator."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -50,7 +51,7 @@ class HiddenSpec(BaseModel):
     """How many of the best are scored on the hold-out when the run ends."""
 
 
-class EvaluatorBase(BaseModel):
+class EvaluatorBase(BaseModel, ABC):
     """What every kind has: bounds, repeats and stages."""
 
     model_config = Strict
@@ -78,13 +79,13 @@ class EvaluatorBase(BaseModel):
         return ()
 
     @property
+    @abstractmethod
     def private_files(self) -> tuple[str, str]:
         """What of `evaluator/` must be there: a path below it, and what it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge_words(self, evaluator: str) -> list[str]:
         """What a program that runs the judge is told of it; `evaluator` is where that folder is."""
-        raise NotImplementedError
 
     def varied(self, keys: Mapping[str, Any]) -> Self:
         """The section with other values for some keys, without stages and what is hidden."""

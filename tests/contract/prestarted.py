@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 from harness.attempt import Status
-from harness.testing.evaluator import ANSWER, OpenEvaluator, job, write_task
+from harness.testing.evaluator import ANSWER, job, write_task
+from harness.testing.evaluator_suite import OpenEvaluator
 
 LEAVES_TRACES = """
 import json, os

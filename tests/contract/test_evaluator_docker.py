@@ -17,7 +17,8 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.docker import OWNER_LABEL, SANDBOX_LABEL, DockerProvider
 from harness.sandbox.docker_client import connect
 from harness.sandbox.liveness import identity
-from harness.testing.evaluator import ANSWER, EvaluatorContract, OpenEvaluator, job, write_task
+from harness.testing.evaluator import ANSWER, EvaluatorContract, job, write_task
+from harness.testing.evaluator_suite import OpenEvaluator
 from harness.testing.one_phase import OnePhaseContract
 from harness.testing.repository import RepositoryContract
 from harness.testing.serve import ServeContract

@@ -13,7 +13,8 @@ from harness.evaluators.kinds import make_evaluator
 from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
-from harness.testing.evaluator import EvaluatorContract, OpenEvaluator
+from harness.testing.evaluator import EvaluatorContract
+from harness.testing.evaluator_suite import OpenEvaluator
 from harness.testing.one_phase import OnePhaseContract
 from harness.testing.repository import RepositoryContract
 from harness.testing.serve import ServeContract

@@ -7,23 +7,21 @@ Subclass `EvaluatorContract` and override the fixture `open_evaluator`: it gets 
 import asyncio
 import json
 import zipfile
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.attempt import NOT_CHARGED, Status, Verdict
-from harness.evaluators.base import EvaluationJob, Evaluator
+from harness.attempt import NOT_CHARGED, Status
+from harness.evaluators.base import EvaluationJob
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
 from harness.sandbox.base import ExecEnd
 from harness.sandbox.tree import TreeFile
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
-
-OpenEvaluator = Callable[[Task], Evaluator]
+from harness.testing.evaluator_suite import EvaluatorSuite, OpenEvaluator
 
 SECRET = "the-private-answer"
 
@@ -106,28 +104,11 @@ def job(source: str, more: Mapping[str, str] | None = None, *, seed: int = 0) ->
     return EvaluationJob(AttemptId("1"), FilesSubmission(files), seed)
 
 
-class EvaluatorContract:
+class EvaluatorContract(EvaluatorSuite):
     """The whole contract; one subclass per evaluator or provider."""
 
-    @pytest.fixture
-    def open_evaluator(self) -> OpenEvaluator:
-        raise NotImplementedError("override the fixture `open_evaluator`")
-
-    @asynccontextmanager
-    async def evaluator(
-        self, open_evaluator: OpenEvaluator, folder: Path, **task: Any
-    ) -> AsyncGenerator[Evaluator]:
-        opened = open_evaluator(write_task(folder / "task", **task))
-        try:
-            yield opened
-        finally:
-            await opened.close()
-
-    async def verdict(
-        self, open_evaluator: OpenEvaluator, folder: Path, source: str, **task: Any
-    ) -> Verdict:
-        async with self.evaluator(open_evaluator, folder, **task) as evaluator:
-            return await evaluator.evaluate(job(source))
+    write = staticmethod(write_task)
+    submit = staticmethod(job)
 
     async def test_scores(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:

@@ -5,19 +5,16 @@ gets a task of the kind `one_phase`, whose evaluator imports the candidate.
 """
 
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from harness.attempt import Status, Verdict
-from harness.evaluators.base import Evaluator
+from harness.attempt import Status
 from harness.sandbox.base import ExecEnd
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
-from harness.testing.evaluator import SECRET, OpenEvaluator, job
+from harness.testing.evaluator import SECRET, job
+from harness.testing.evaluator_suite import EvaluatorSuite, OpenEvaluator
 
 EVALUATOR = """
 import importlib.util
@@ -111,28 +108,11 @@ def write_one_phase_task(folder: Path, *, evaluator: str = EVALUATOR, **keys: An
     return load_task(folder)
 
 
-class OnePhaseContract:
+class OnePhaseContract(EvaluatorSuite):
     """The whole contract; one subclass per evaluator or provider."""
 
-    @pytest.fixture
-    def open_evaluator(self) -> OpenEvaluator:
-        raise NotImplementedError("override the fixture `open_evaluator`")
-
-    @asynccontextmanager
-    async def evaluator(
-        self, open_evaluator: OpenEvaluator, folder: Path, **task: Any
-    ) -> AsyncGenerator[Evaluator]:
-        opened = open_evaluator(write_one_phase_task(folder / "task", **task))
-        try:
-            yield opened
-        finally:
-            await opened.close()
-
-    async def verdict(
-        self, open_evaluator: OpenEvaluator, folder: Path, source: str, **task: Any
-    ) -> Verdict:
-        async with self.evaluator(open_evaluator, folder, **task) as evaluator:
-            return await evaluator.evaluate(job(source))
+    write = staticmethod(write_one_phase_task)
+    submit = staticmethod(job)
 
     async def test_scores_and_is_marked(
         self, open_evaluator: OpenEvaluator, tmp_path: Path

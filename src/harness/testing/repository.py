@@ -6,21 +6,21 @@ it gets a task of the kind `repository`. Submissions are small packages of Pytho
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.attempt import Status, Verdict
-from harness.evaluators.base import EvaluationJob, Evaluator
+from harness.attempt import Status
+from harness.evaluators.base import EvaluationJob
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
 from harness.sandbox.tree import TreeFile
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
-from harness.testing.evaluator import SECRET, OpenEvaluator
+from harness.testing.evaluator import SECRET
+from harness.testing.evaluator_suite import EvaluatorSuite, OpenEvaluator
 
 SORTER = """
 import sys
@@ -106,28 +106,11 @@ def repository(
     return EvaluationJob(AttemptId("1"), FilesSubmission(files), seed)
 
 
-class RepositoryContract:
+class RepositoryContract(EvaluatorSuite):
     """The whole contract; one subclass per evaluator or provider."""
 
-    @pytest.fixture
-    def open_evaluator(self) -> OpenEvaluator:
-        raise NotImplementedError("override the fixture `open_evaluator`")
-
-    @asynccontextmanager
-    async def evaluator(
-        self, open_evaluator: OpenEvaluator, folder: Path, **task: Any
-    ) -> AsyncGenerator[Evaluator]:
-        opened = open_evaluator(write_repository_task(folder / "task", **task))
-        try:
-            yield opened
-        finally:
-            await opened.close()
-
-    async def verdict(
-        self, open_evaluator: OpenEvaluator, folder: Path, source: str = SORTER, **task: Any
-    ) -> Verdict:
-        async with self.evaluator(open_evaluator, folder, **task) as evaluator:
-            return await evaluator.evaluate(repository(source))
+    write = staticmethod(write_repository_task)
+    submit = staticmethod(repository)
 
     async def test_scores_test_by_test(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:
@@ -230,7 +213,7 @@ class RepositoryContract:
             "        self.repo.run(['python', '-c', 'import time; time.sleep(60)'])\n"
             "    def test_d(self):\n        self.repo.run(['true'])\n"
         )
-        verdict = await self.verdict(open_evaluator, tmp_path, tests=tests, timeout_s=8)
+        verdict = await self.verdict(open_evaluator, tmp_path, SORTER, tests=tests, timeout_s=8)
         outcomes = [stage.status for stage in verdict.stages[1:]]
         scored, invalid = Status.SCORED, Status.INVALID
         # The third used up what all commands together may take.
@@ -259,7 +242,7 @@ class RepositoryContract:
     async def test_broken_tests_are_not_the_candidates_fault(
         self, open_evaluator: OpenEvaluator, tmp_path: Path, tests: str, word: str
     ) -> None:
-        verdict = await self.verdict(open_evaluator, tmp_path, tests=tests)
+        verdict = await self.verdict(open_evaluator, tmp_path, SORTER, tests=tests)
         assert verdict.status is Status.EVALUATOR_ERROR
         assert word in verdict.stages[-1].detail
         assert word not in verdict.feedback

@@ -6,16 +6,14 @@ themselves, because the process is theirs.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.attempt import Status, Verdict
-from harness.evaluators.base import Evaluator
-from harness.testing.evaluator import SECRET, OpenEvaluator
+from harness.attempt import Status
+from harness.testing.evaluator import SECRET
+from harness.testing.evaluator_suite import EvaluatorSuite, OpenEvaluator
 from harness.testing.serve_tasks import (
     ANSWERS,
     HONEST,
@@ -27,28 +25,11 @@ from harness.testing.serve_tasks import (
 )
 
 
-class ServeContract:
+class ServeContract(EvaluatorSuite):
     """The whole contract; one subclass per evaluator or provider."""
 
-    @pytest.fixture
-    def open_evaluator(self) -> OpenEvaluator:
-        raise NotImplementedError("override the fixture `open_evaluator`")
-
-    @asynccontextmanager
-    async def evaluator(
-        self, open_evaluator: OpenEvaluator, folder: Path, **task: Any
-    ) -> AsyncGenerator[Evaluator]:
-        opened = open_evaluator(write_serve_task(folder / "task", **task))
-        try:
-            yield opened
-        finally:
-            await opened.close()
-
-    async def verdict(
-        self, open_evaluator: OpenEvaluator, folder: Path, source: str, **task: Any
-    ) -> Verdict:
-        async with self.evaluator(open_evaluator, folder, **task) as evaluator:
-            return await evaluator.evaluate(served(source))
+    write = staticmethod(write_serve_task)
+    submit = staticmethod(served)
 
     async def test_scores(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:

@@ -14,7 +14,7 @@ from harness.evaluators.kinds import make_evaluator
 from harness.sandbox.base import Limits
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.process import ProcessProvider
-from harness.testing.evaluator import OpenEvaluator
+from harness.testing.evaluator_suite import OpenEvaluator
 from harness.testing.serve_tasks import served, write_serve_task
 
 pytestmark = pytest.mark.slow
