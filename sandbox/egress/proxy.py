@@ -60,8 +60,15 @@ class EgressProxy:
     mean one thing for the check and another for the connection.
     """
 
-    def __init__(self, config: EgressConfig, told: Told | None = None) -> None:
+    def __init__(
+        self,
+        config: EgressConfig,
+        told: Told | None = None,
+        *,
+        head_timeout_s: float = HEAD_TIMEOUT_S,
+    ) -> None:
         self._config = config
+        self._head_timeout_s = head_timeout_s
         self._told: Told = told or _nothing
         self._server: asyncio.Server | None = None
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -98,7 +105,7 @@ class EgressProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target: _Target | None = None
         try:
-            target = await _request(reader)
+            target = await _request(reader, self._head_timeout_s)
             self._check(target)
             address = await self._address(target)
             far_reader, far_writer = await _connect(address, target.port)
@@ -158,10 +165,10 @@ def allowed(host: str, patterns: Sequence[str]) -> bool:
     return False
 
 
-async def _request(reader: asyncio.StreamReader) -> _Target:
+async def _request(reader: asyncio.StreamReader, timeout_s: float) -> _Target:
     """The first request of a connection."""
     try:
-        async with asyncio.timeout(HEAD_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.LimitOverrunError, TimeoutError):
         raise RefusedError(431, "a head that is too large or too slow") from None

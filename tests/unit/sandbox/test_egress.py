@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.sandbox.egress import proxy as module
-from harness.sandbox.egress.proxy import EgressConfig, EgressProxy, allowed
+from harness.sandbox.egress.proxy import (
+    HEAD_TIMEOUT_S,
+    MAX_HEAD_BYTES,
+    EgressConfig,
+    EgressProxy,
+    allowed,
+)
 
 Exchange = Callable[[bytes], Awaitable[bytes]]
 Told = list[tuple[str, bool]]
@@ -40,11 +45,20 @@ async def far() -> AsyncIterator[tuple[Far, int]]:
 
 
 async def exchange(
-    config: EgressConfig, data: bytes, told: Told | None = None, *, end: bool = True
+    config: EgressConfig,
+    data: bytes,
+    told: Told | None = None,
+    *,
+    end: bool = True,
+    head_timeout_s: float = HEAD_TIMEOUT_S,
 ) -> bytes:
     """What the proxy answers to `data`, to the end of the connection."""
     said = [] if told is None else told
-    proxy = EgressProxy(config, lambda target, ok, why: said.append((target, ok)))
+    proxy = EgressProxy(
+        config,
+        lambda target, ok, why: said.append((target, ok)),
+        head_timeout_s=head_timeout_s,
+    )
     with TemporaryDirectory() as folder:
         await proxy.start(Path(folder) / "s")
         reader, writer = await asyncio.open_unix_connection(f"{folder}/s")
@@ -125,7 +139,7 @@ async def test_tunnels_that_are_refused(
         b"nonsense\r\n\r\n",
         b"GET http://localhost/ SPDY/3\r\n\r\n",
         b"\r\n\r\n",
-        b"X" * (module.MAX_HEAD_BYTES * 2) + b"\r\n\r\n",
+        b"X" * (MAX_HEAD_BYTES * 2) + b"\r\n\r\n",
     ],
 )
 async def test_malformed_heads_are_refused(far: tuple[Far, int], head: bytes) -> None:
@@ -151,11 +165,9 @@ async def test_a_name_without_an_address_and_a_closed_port_are_told() -> None:
         assert answer.startswith(b"HTTP/1.1 502 ")
 
 
-async def test_a_slow_head_is_given_up(
-    far: tuple[Far, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "HEAD_TIMEOUT_S", 0.2)
-    answer = await exchange(local(far[1]), b"GET http://localhost/", end=False)
+async def test_a_slow_head_is_given_up(far: tuple[Far, int]) -> None:
+    half = b"GET http://localhost/"
+    answer = await exchange(local(far[1]), half, end=False, head_timeout_s=0.2)
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
