@@ -15,6 +15,7 @@ from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.sandbox.base import ExecResult, Sandbox
 from harness.search.base import Directive
 from harness.search.graph import AttemptGraph
+from harness.tasks.editable import Editable
 
 if TYPE_CHECKING:  # loads the HTTP client, which agents without a model do not need
     from harness.agents.endpoints import EndpointPool
@@ -72,7 +73,7 @@ class TaskView:
     baseline: float | None
     best_known: float | None
     kind: str
-    """Of its evaluator: `answer`, `serve`, `repository` or `one_phase`."""
+    """Of its evaluator: `answer`, `serve`, `repository`, `one_phase` or `command`."""
     produce: tuple[str, ...]
     """The command that runs (`repository`: builds) a submission; empty where there is none."""
     outputs: tuple[str, ...]
@@ -84,6 +85,10 @@ class TaskView:
     """What agents' commands reach over the network, through the proxy."""
     knowledge: str | None = None
     """Folder with files the user gives to agents, as their commands see it; read only."""
+    metric: str = ""
+    """Of the kind `command`: where the score is found, in words."""
+    editable: Editable | None = None
+    """What of the seed may be changed; None: everything that is submitted."""
 
 
 @dataclass(frozen=True, slots=True)

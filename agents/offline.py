@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from harness.agents.adaptation import Lesson, gain_of, lessons_of, scored_ancestor
 from harness.agents.base import AgentConfig, AgentContext, Assignment
 from harness.agents.edits import Program
-from harness.agents.mutation import parse, remember
+from harness.agents.mutation import Model, parse, remember
+from harness.agents.restricted import restricted
 from harness.agents.tactics import Donor, Situation, propose
 from harness.attempt import Attempt, Status
 from harness.errors import HarnessError, SubmissionRefusedError
 from harness.ids import AttemptId
 from harness.memory.base import RecordKind
+from harness.tasks.editable import Editable
 
 FRUITLESS = 150
 """Directives in a row without an evaluation before the agent gives up. More than the tries that a
@@ -62,7 +64,8 @@ class OfflineAgent:
             self._count_fruitless(fruitless=True, last=f"no new change of attempt {directive.base}")
             return
         for path, model in sorted(proposal.files.items()):
-            remember(path, model)
+            if context.task.editable is None:
+                remember(path, model)
             await context.sandbox.write_file(path, model.text)
         record = {"title": proposal.title, "detail": dict(proposal.detail)}
         context.log({"directive": directive.number, **record})
@@ -117,9 +120,10 @@ class OfflineAgent:
             self._programs.move_to_end(attempt)
             return known
         files = await context.read_attempt(attempt)
-        program = _models({p: d for p, d in files.items() if p.endswith(".py")})
+        editable = context.task.editable
+        program = _models({p: d for p, d in files.items() if p.endswith(".py")}, editable)
         if not any(model.numbers for model in program.values()):
-            text = _models({p: d for p, d in files.items() if not p.endswith(".py")})
+            text = _models({p: d for p, d in files.items() if not p.endswith(".py")}, editable)
             if any(model.numbers for model in text.values()):
                 program = text
         self._programs[attempt] = program
@@ -139,6 +143,12 @@ async def _lessons(context: AgentContext) -> tuple[Lesson, ...]:
     return lessons
 
 
-def _models(files: Mapping[str, bytes]) -> Program:
-    parsed = {path: parse(path, data) for path, data in sorted(files.items())}
-    return {path: model for path, model in parsed.items() if model is not None}
+def _models(files: Mapping[str, bytes], editable: Editable | None) -> Program:
+    """Models of the files that may be changed, of no more than may be."""
+    models: dict[str, Model] = {}
+    for path, data in sorted(files.items()):
+        spans = None if editable is None else editable.spans(path, data)
+        model = parse(path, data) if spans is None or spans else None
+        if model is not None:
+            models[path] = restricted(model, spans)
+    return models

@@ -16,7 +16,7 @@ from harness.sandbox.config import SandboxConfig
 from harness.sandbox.scan import scan
 from harness.sandbox.tree import TreeFile
 from harness.tasks.base import Task
-from harness.tasks.evaluation import AnswerSpec, OnePhaseSpec
+from harness.tasks.evaluation import AnswerSpec, CommandSpec, OnePhaseSpec
 from harness.tasks.folder import files_below, hash_files
 
 CASES = {"cheats": False, "honest": True}
@@ -79,7 +79,9 @@ async def check_task(task: Task, config: SandboxConfig, evaluators: EvaluatorCon
         seed=seed,
         cases=cases,
         visible=_listed(task.seed) + (_listed(task.knowledge) if task.knowledge else ()),
-        hidden=_listed(task.evaluator) + (_listed(task.private) if task.private else ()),
+        hidden=tuple(
+            name for part in (task.evaluator, task.private) if part for name in _listed(part)
+        ),
         problems=(*_seed_problems(task, seed), *map(_case_problem, _wrong(cases)), *_leaks(task)),
         warnings=(*_value_warnings(task, seed), *_run_warnings(task, seed, again)),
     )
@@ -108,6 +110,8 @@ async def score_folders(pool: EvaluatorPool, task: Task, *folders: Path) -> Verd
         for folder in folders:
             # The user's own folders: a package installer may have hard-linked files in them.
             files.update(scan(folder, rules, hard_links=True))
+        if rules.check is not None:
+            rules.check(files)
     except SubmissionRefusedError as refused:
         return Verdict(Status.INVALID, feedback=str(refused))
     return await pool.evaluate(EvaluationJob(AttemptId("0"), FilesSubmission(files)))
@@ -186,6 +190,11 @@ def _run_warnings(task: Task, seed: Verdict, again: Verdict) -> list[str]:
         warnings.append(
             "evaluator.kind is one_phase: candidates run in the evaluator's process, can read what "
             "is private and can make their score up"
+        )
+    if isinstance(spec, CommandSpec):
+        warnings.append(
+            "evaluator.kind is command: what candidates print or write is their score, so they can "
+            "make it up"
         )
     if isinstance(spec, AnswerSpec):
         seeded = {name for name, _ in files_below(task.seed)}

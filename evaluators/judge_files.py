@@ -17,8 +17,9 @@ SERVER = HERE / "judge_server.py"
 TALKER = INSIDE / "serve_judge.py"
 TESTER = INSIDE / "repository_judge.py"
 ONE_PHASE = INSIDE / "one_phase.py"
+COMMAND = INSIDE / "harness_command.py"
 PROGRAMS = (
-    RUNNER, SERVER, TALKER, TESTER, ONE_PHASE,
+    RUNNER, SERVER, TALKER, TESTER, ONE_PHASE, COMMAND,
     INSIDE / "harness_serve.py", INSIDE / "harness_timing.py", INSIDE / "harness_repository.py",
 )  # fmt: skip
 """What is in reach of a judge beside its own files."""
@@ -69,11 +70,12 @@ class JudgeFiles:
 
 def _copied(task: Task, folder: Path) -> tuple[Mount, ...]:
     private = folder / "private"
-    for each in (folder / "runner", private):
+    for each in (folder / "runner", folder / "evaluator", private):
         each.mkdir(parents=True, exist_ok=True)
     for program in PROGRAMS:
         shutil.copyfile(program, folder / "runner" / program.name)
-    shutil.copytree(task.evaluator, folder / "evaluator", dirs_exist_ok=True)
+    if task.evaluator is not None:
+        shutil.copytree(task.evaluator, folder / "evaluator", dirs_exist_ok=True)
     if task.private is not None:
         if _size(task.private) <= COPIED_BYTES:
             shutil.copytree(task.private, private, dirs_exist_ok=True)

@@ -5,11 +5,13 @@ from harness.evaluators.base import Evaluator
 from harness.evaluators.cascade import CascadeEvaluator
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.hidden import HiddenEvaluator
+from harness.evaluators.judge_files import COMMAND, ONE_PHASE
 from harness.evaluators.one_phase import OnePhaseEvaluator
 from harness.evaluators.repository import RepositoryEvaluator
 from harness.evaluators.serve import ServeEvaluator
 from harness.tasks.evaluation import (
     AnswerSpec,
+    CommandSpec,
     EvaluatorSpec,
     OnePhaseSpec,
     RepositorySpec,
@@ -38,4 +40,6 @@ def _of_kind(context: EvaluatorContext, spec: EvaluatorSpec) -> Evaluator:
         case RepositorySpec():
             return RepositoryEvaluator(context, spec)
         case OnePhaseSpec():
-            return OnePhaseEvaluator(context, spec)
+            return OnePhaseEvaluator(context, spec, ONE_PHASE)
+        case CommandSpec():
+            return OnePhaseEvaluator(context, spec, COMMAND)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 from harness.attempt import StageResult, Status, Verdict
@@ -10,22 +11,26 @@ from harness.errors import EvaluatorFailedError, SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.judge_answer import judged
-from harness.evaluators.judge_files import ONE_PHASE, JudgeFiles
+from harness.evaluators.judge_files import JudgeFiles
 from harness.evaluators.place import WORK, Places, remove_folder
 from harness.evaluators.produce import how_it_ended, printed
 from harness.evaluators.rounds import Stage, evaluator_failed, lost, persist, repeated
 from harness.evaluators.strict_json import Json, StrictJsonError, parse
 from harness.evaluators.text import clean
 from harness.sandbox.base import ExecResult
-from harness.tasks.evaluation import OnePhaseSpec
+from harness.tasks.evaluation import CommandSpec, OnePhaseSpec
 
 STAGE = "in_process"
 """Names the stage in verdicts, and so marks them: the candidate could have made its score up."""
+RISK = (
+    "[evaluator and candidate shared a process: the score holds as far as the candidate was honest]"
+)
+"""Said in each verdict that has a score."""
 FORGED = "it may not have come from the evaluator"
 
 
 class OnePhaseEvaluator:
-    """Scores submissions of a task of the kind `one_phase`.
+    """Scores submissions of tasks of the kinds `one_phase` and `command`.
 
     Each evaluation has a throw-away sandbox that holds the submission, the evaluator and the
     private data: what a candidate does there is over with it, but it is not kept from reading or
@@ -34,9 +39,13 @@ class OnePhaseEvaluator:
     evaluator in memory does.
     """
 
-    def __init__(self, context: EvaluatorContext, spec: OnePhaseSpec) -> None:
+    def __init__(
+        self, context: EvaluatorContext, spec: OnePhaseSpec | CommandSpec, program: Path
+    ) -> None:
+        """`program` is what runs the evaluator in the sandbox: `ONE_PHASE` or `COMMAND`."""
         context.make_scratch()
         self._spec = spec
+        self._program = program
         self._watch = context.watch
         self._executor = context.executor
         self._folder = context.scratch / f"one-phase-{uuid4().hex}"
@@ -73,7 +82,7 @@ class OnePhaseEvaluator:
 
     async def _run(self, job: EvaluationJob, seed: int) -> ExecResult:
         async with self._places.open(job) as sandbox:
-            argv = [*self._files.argv(sandbox, ONE_PHASE), sandbox.path(WORK), str(seed)]
+            argv = [*self._files.argv(sandbox, self._program), sandbox.path(WORK), str(seed)]
             return await sandbox.exec(
                 argv,
                 timeout_s=self._spec.timeout_s,
@@ -97,7 +106,9 @@ def _verdict(stage: Stage, ended: ExecResult) -> Verdict:
     if isinstance(document, dict) and "error" in document:
         if document.get("at") == "load":
             raise EvaluatorFailedError("\n".join((printed(ended), _told(document))))
-        return _refused(stage, Status.FAILED, _told(document), printed(ended))
+        late = document.get("at") == "timeout"
+        status = Status.TIMEOUT if late else Status.FAILED
+        return _refused(stage, status, _told(document), printed(ended))
     try:
         answer = judged(ended)
     except EvaluatorFailedError as error:
@@ -108,7 +119,7 @@ def _verdict(stage: Stage, ended: ExecResult) -> Verdict:
         score=answer.score,
         metrics=answer.metrics,
         feedback=answer.feedback or ("" if status is Status.SCORED else "refused by the evaluator"),
-        stages=(stage.ended(status, answer.detail),),
+        stages=(stage.ended(status, "\n".join(filter(None, (answer.detail, RISK)))),),
     )
 
 

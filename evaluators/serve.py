@@ -222,6 +222,7 @@ def _hushed(outcome: _Outcome) -> _Outcome:
 
 def _files(task: Task, baseline: str) -> FilesSubmission:
     """The seed with the baseline's files laid over it, read once: as at the start of the run."""
+    assert task.evaluator is not None  # the loader has seen the baseline in it
     folders = (task.seed, task.evaluator / baseline)
     found = [each for folder in folders for each in files_below(folder)]
     return FilesSubmission({name: TreeFile(path.read_bytes()) for name, path in found})

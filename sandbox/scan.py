@@ -11,13 +11,13 @@ and the listing of a remote workspace refuse the same things in the same words.
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from harness.errors import SubmissionRefusedError
+from harness.patterns import matcher
 from harness.sandbox.base import MIB
 from harness.sandbox.tree import MAX_DEPTH, TreeFile, content_problem, path_problem
 
@@ -55,24 +55,12 @@ class SubmissionRules:
     max_files: int = 2_000
     max_file_bytes: int = 32 * MIB
     """One file."""
+    check: "Callable[[Mapping[str, TreeFile]], None] | None" = None
+    """Of the whole tree, asked by who scans it; raises `SubmissionRefusedError`."""
 
     def __post_init__(self) -> None:
-        _matcher(self.include)
-        _matcher(self.exclude)
-
-
-@lru_cache(maxsize=256)
-def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Whether a path (a folder's ends in `/`) is matched by the patterns."""
-    if patterns in {("**",), ()}:  # the defaults, on the path of every submission
-        everything = bool(patterns)
-        return lambda path: everything
-    import pathspec  # tens of milliseconds that a plain scan and `--help` need not pay
-
-    spec = pathspec.GitIgnoreSpec.from_lines(patterns)
-    if len(spec.patterns) != len(patterns) or any(one.include is None for one in spec.patterns):
-        raise ValueError(f"not all of {list(patterns)} are gitignore patterns that match a file")
-    return spec.match_file
+        matcher(self.include)
+        matcher(self.exclude)
 
 
 def _refuse(path: str, why: str, action: str) -> SubmissionRefusedError:
@@ -90,8 +78,8 @@ class Sieve:
         self.bytes = 0
         self._rules = rules
         self._hard_links = hard_links
-        self._included = _matcher(rules.include)
-        self._excluded = _matcher(rules.exclude)
+        self._included = matcher(rules.include)
+        self._excluded = matcher(rules.exclude)
         self._seen = 0
 
     def enters(self, folder: str) -> bool:

@@ -96,6 +96,7 @@ class Workspace:
         executor: Executor,
     ) -> None:
         self._repository = repository
+        self._check = rules.check
         self._executor = executor
         self._turn = asyncio.Lock()
         self._transport: Transport = (
@@ -126,6 +127,8 @@ class Workspace:
         """
         async with self._turn:
             files = await self._transport.read()
+        if self._check is not None:
+            self._check(files)
         return await in_thread(self._executor, self._repository.write_tree, files)
 
 

@@ -37,6 +37,13 @@ class SubmissionSpec(BaseModel):
     """Patterns of files that are part of a submission."""
     exclude: list[str] = Field(default_factory=list[str])
     """Patterns of files that are not, beside caches, virtual environments and `.git`."""
+    editable: list[str] = Field(default_factory=lambda: ["**"], min_length=1)
+    """Patterns of files that may be changed, added or deleted; all others stay the seed's."""
+    protected: list[str] = Field(default_factory=list[str])
+    """Patterns of files that stay the seed's whatever `editable` says."""
+    blocks: bool = False
+    """In files of the seed that have them, only what stands between the lines with
+    `EVOLVE-BLOCK-START` and `EVOLVE-BLOCK-END` may be changed."""
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
     """Size of a submission in bytes."""
     max_files: int = Field(default=5_000, ge=1)
@@ -165,7 +172,7 @@ class TaskFile(BaseModel):
 class Task:
     """A validated task folder.
 
-    `seed`, `evaluator` and `private` are folders; `private` and `knowledge` may be None. `hash`
+    `seed`, `evaluator`, `private` and `knowledge` are folders, None where there are none. `hash`
     covers task.yaml, seed and evaluator; `private_hash` what is private (by path, size and
     content), so that a resumed run can tell whether they changed.
     """
@@ -173,7 +180,7 @@ class Task:
     file: TaskFile
     folder: Path
     seed: Path
-    evaluator: Path
+    evaluator: Path | None
     private: Path | None
     knowledge: Path | None
     hash: str

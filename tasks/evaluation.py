@@ -1,5 +1,7 @@
 """The section `evaluator` of `task.yaml`: a model for each kind of evaluator."""
 
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -80,8 +82,8 @@ class EvaluatorBase(BaseModel, ABC):
 
     @property
     @abstractmethod
-    def private_files(self) -> tuple[str, str]:
-        """What of `evaluator/` must be there: a path below it, and what it is."""
+    def private_files(self) -> tuple[str, str] | None:
+        """What of `evaluator/` must be there: a path below it, and what it is; None: nothing."""
 
     @abstractmethod
     def judge_words(self, evaluator: str) -> list[str]:
@@ -221,13 +223,78 @@ class OnePhaseSpec(JudgedSpec):
     """The evaluator imports or runs the candidate itself: for formats of others that do so.
 
     A hostile candidate can read what lies in its reach and can forge its score; nothing but the
-    ends of its process and the channel of its result are looked after.
+    ends of its process and the channel of its result are looked after. A function
+    `prepare(private)` in the judge's file is called first: what that raises is never the
+    candidate's doing.
     """
 
     judge_parameters = ("submission", "private", "seed")
 
     kind: Literal["one_phase"]
     """`one_phase`: the evaluator runs the candidate in its own process; scores can be forged."""
+
+
+class MetricSpec(BaseModel):
+    """Where a number is found once the command has ended: the last match counts."""
+
+    model_config = Strict
+
+    regex: str | None = None
+    """Regular expression with one group, the number; `^` and `$` match at each line."""
+    json_path: str | None = Field(default=None, alias="json", min_length=1)
+    """Keys and indices with dots between them, in a JSON document or the last line that is one."""
+    file: str | None = None
+    """File of the submission's folder that the command writes; None: what the command prints."""
+
+    @property
+    def words(self) -> str:
+        """Where the number is found, for people and agents."""
+        where = self.file or "what the command prints"
+        if self.regex is not None:
+            return f"the last match of `{self.regex}` in {where}"
+        return f"`{self.json_path}` in the JSON of {where}"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.regex is None) == (self.json_path is None):
+            raise ValueError("either `regex` or `json`")
+        if self.regex is not None:
+            try:
+                groups = re.compile(self.regex).groups
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError(f"the regular expression has {groups} groups, not one")
+        return self
+
+
+class CommandSpec(EvaluatorBase):
+    """A command on the submission, and where the number is: for anything else that has a score.
+
+    The candidate's own code says what it scores, so it can make that up; verdicts are marked.
+    """
+
+    kind: Literal["command"]
+    """`command`: a command is run on the submission, and prints or writes the score."""
+    run: list[str] = Field(min_length=1)
+    """Command and arguments, run in the submission's folder; `{evaluator}` and `{private}` stand
+    for these folders, `{seed}` for the evaluation's seed."""
+    metric: MetricSpec
+    """The score."""
+    metrics: dict[str, MetricSpec] = Field(default_factory=dict[str, MetricSpec])
+    """What else is shown and kept; one that is missing is no failure."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return tuple(self.run)
+
+    @property
+    def private_files(self) -> tuple[str, str] | None:
+        return None
+
+    def judge_words(self, evaluator: str) -> list[str]:
+        plain = self.model_dump(include={"run", "metric", "metrics"}, by_alias=True)
+        return [json.dumps({**plain, "evaluator": evaluator})]
 
 
 def _kind(value: Any) -> str:
@@ -240,7 +307,8 @@ EvaluatorSpec: TypeAlias = Annotated[
     Annotated[AnswerSpec, Tag("<answer>")]
     | Annotated[ServeSpec, Tag("<serve>")]
     | Annotated[RepositorySpec, Tag("<repository>")]
-    | Annotated[OnePhaseSpec, Tag("<one_phase>")],
+    | Annotated[OnePhaseSpec, Tag("<one_phase>")]
+    | Annotated[CommandSpec, Tag("<command>")],
     Discriminator(_kind),
 ]
 """One line for each kind; its evaluator is in `evaluators/kinds.py`."""

@@ -9,6 +9,7 @@ from harness.errors import TaskError
 from harness.tasks.base import DataSpec, Task, TaskFile
 from harness.tasks.evaluation import (
     AnswerSpec,
+    CommandSpec,
     EvaluatorBase,
     JudgedSpec,
     ProducedSpec,
@@ -42,7 +43,8 @@ def load_task(reference: str | Path) -> Task:
     path = folder / TASK_FILE
     file = read_model(path, TaskFile, TaskError)
     seed = _part(folder, "seed", "the first solution: what agents start from")
-    evaluator = _part(folder, "evaluator", file.evaluator.private_files[1])
+    needed = file.evaluator.private_files
+    evaluator = _part(folder, "evaluator", needed[1]) if needed else _optional(folder, "evaluator")
     seed_files = files_below(seed, links=False)
     if not seed_files:
         raise TaskError(
@@ -62,7 +64,8 @@ def load_task(reference: str | Path) -> Task:
     private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
     hashed = [(TASK_FILE, path)]
     hashed += [(f"seed/{name}", each) for name, each in seed_files]
-    hashed += [(f"evaluator/{name}", each) for name, each in files_below(evaluator)]
+    if evaluator is not None:
+        hashed += [(f"evaluator/{name}", each) for name, each in files_below(evaluator)]
     if knowledge is not None:
         files_below(knowledge)
     return Task(
@@ -118,14 +121,18 @@ def _optional(folder: Path, name: str) -> Path | None:
     return _part(folder, name, "files") if part.exists() or part.is_symlink() else None
 
 
-def _check_evaluator(path: Path, spec: EvaluatorBase, seed: Path, evaluator: Path) -> None:
+def _check_evaluator(path: Path, spec: EvaluatorBase, seed: Path, evaluator: Path | None) -> None:
+    if isinstance(spec, CommandSpec):
+        _check_run(path, spec, seed, evaluator)
+    if evaluator is None:
+        return
     if isinstance(spec, AnswerSpec):
         _check_outputs(path, spec.outputs)
     if isinstance(spec, ProducedSpec):
         _check_command(path, "evaluator.produce", spec.produce, seed)
     if isinstance(spec, RepositorySpec):
         _check_relative(path, "evaluator.tests", spec.tests)
-        _check_tests(_part(evaluator, spec.tests, spec.private_files[1]))
+        _check_tests(_part(evaluator, spec.tests, "the tests, test_*.py"))
         if spec.build:
             _check_command(path, "evaluator.build", spec.build, seed)
     if isinstance(spec, ServeSpec) and spec.baseline is not None:
@@ -134,6 +141,19 @@ def _check_evaluator(path: Path, spec: EvaluatorBase, seed: Path, evaluator: Pat
     if isinstance(spec, JudgedSpec):
         _check_relative(path, "evaluator.judge", spec.judge_file)
         _check_judge(path, evaluator / spec.judge_file, spec)
+
+
+def _check_run(path: Path, spec: CommandSpec, seed: Path, evaluator: Path | None) -> None:
+    _check_command(path, "evaluator.run", spec.run, seed)
+    if evaluator is None and any("{evaluator}" in word for word in spec.run):
+        raise TaskError(
+            f"{path}: 'evaluator.run' names {{evaluator}}, and there is no such folder",
+            expected="a folder evaluator/ beside task.yaml",
+            action=f"mkdir {path.parent / 'evaluator'} and put its files there",
+        )
+    for name, metric in {"metric": spec.metric, **spec.metrics}.items():
+        if metric.file is not None:
+            _check_relative(path, f"evaluator.{name}.file", metric.file)
 
 
 def _check_data(path: Path, spec: DataSpec) -> None:

@@ -72,6 +72,7 @@ def _samples() -> dict[str, list[Values]]:
             ("repository", ("make",)),
             ("repository", ()),
             ("one_phase", ()),
+            ("command", informed.produce),
         )
     ]
     tasks = [informed, bare, *kinds]

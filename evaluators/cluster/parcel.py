@@ -52,7 +52,9 @@ def unpack(parcel: bytes) -> dict[str, TreeFile]:
 
 def pack_task(task: Task) -> bytes:
     """What a node needs of a task; private data only up to `MAX_PRIVATE_BYTES`. Blocking."""
-    parts = {"seed": task.seed, "evaluator": task.evaluator}
+    parts = {"seed": task.seed}
+    if task.evaluator is not None:
+        parts["evaluator"] = task.evaluator
     if task.private is not None and travels(task.private):
         parts["private"] = task.private
     files = {TASK_FILE: _read(task.folder / TASK_FILE)}

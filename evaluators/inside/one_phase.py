@@ -4,7 +4,8 @@ It runs beside `judge_runner.py`, without the harness. The evaluator runs in a c
 it returns comes back through a pipe, behind a token; what it prints, and what anything it started
 prints, goes to standard error. The answer on the real standard output is one JSON document:
 `judge_runner.plain`'s, or `{"error", "at"}`. `at` is `load` when the evaluator's own file raised,
-`call` when it raised later, `end` when its process ended without having returned.
+`call` when it raised later (`timeout`: a `TimeoutError`), `end` when its process ended without
+having returned.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import secrets
 import select
 import sys
+from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,12 +45,16 @@ def evaluate(channel: int, token: bytes, arguments: list[str]) -> NoReturn:
     answer: dict[str, Any]
     try:
         evaluator = judge_runner.load(file, function)
+        prepare = getattr(sys.modules["judge"], "prepare", None)
+        if prepare is not None:
+            prepare(Path(private))
         at = "call"
         answer = judge_runner.ask(evaluator, work, private, int(seed))
     except BaseException as error:  # SystemExit too: a candidate may raise it
         import traceback
 
         traceback.print_exc()
+        at = "timeout" if at == "call" and judge_runner.is_a(TimeoutError, error) else at
         answer = {"error": f"{type(error).__name__}: {error}"[:2000], "at": at}
     sys.stdout.flush()
     sys.stderr.flush()

@@ -110,11 +110,12 @@ def _exit_code(task: Task, verdict: Verdict) -> int:
     if verdict.status is Status.SCORED:
         return 0
     if verdict.status is Status.EVALUATOR_ERROR:
+        needed = task.file.evaluator.private_files
+        where = task.evaluator / needed[0] if task.evaluator and needed else task.folder
         raise TaskError(
             f"the judge of {task.name} failed: {_last_line(verdict)}",
             expected="a judge that returns a score, or None for an invalid output",
-            action=f"correct {task.evaluator / task.file.evaluator.private_files[0]}; "
-            "--json shows its traceback",
+            action=f"correct {where}; --json shows its traceback",
         )
     return EXIT_OUR_FAULT if verdict.status is Status.SANDBOX_LOST else EXIT_NO_SCORE
 

@@ -16,6 +16,7 @@ from harness.events import SCHEMA_VERSION
 from harness.tasks.base import ReferenceValue
 from harness.tasks.evaluation import (
     AnswerSpec,
+    CommandSpec,
     EvaluatorSpec,
     OnePhaseSpec,
     RepositorySpec,
@@ -139,6 +140,8 @@ def _how_scored(spec: EvaluatorSpec) -> str:
             return f"{command}  ->  calls"
         case RepositorySpec():
             return f"{command or '(no build)'}  ->  commands of the tests"
+        case CommandSpec():
+            return f"{command}  ->  its own number (scores can be made up)"
         case OnePhaseSpec():
             return "(run by the evaluator in its own process: scores can be forged)"
 

@@ -38,7 +38,8 @@ from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
-from harness.tasks.evaluation import AnswerSpec
+from harness.tasks.editable import editable_of
+from harness.tasks.evaluation import AnswerSpec, CommandSpec
 
 KNOWLEDGE = "/knowledge"
 """Where an agent's sandbox has the task's knowledge files."""
@@ -285,4 +286,6 @@ def task_view(
         submission=tuple(file.submission.include),
         hosts=tuple(hosts),
         knowledge=knowledge,
+        metric=spec.metric.words if isinstance(spec, CommandSpec) else "",
+        editable=editable_of(task),
     )
