@@ -139,6 +139,11 @@ class AgentContext(Protocol):
     @property
     def task(self) -> TaskView: ...
     @property
+    def editable(self) -> Editable | None:
+        """What of the seed may be changed; None: everything that is submitted."""
+        ...
+
+    @property
     def config(self) -> AgentConfig: ...
     @property
     def role(self) -> str:

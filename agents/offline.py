@@ -64,7 +64,7 @@ class OfflineAgent:
             self._count_fruitless(fruitless=True, last=f"no new change of attempt {directive.base}")
             return
         for path, model in sorted(proposal.files.items()):
-            if context.task.editable is None:
+            if context.editable is None:
                 remember(path, model)
             await context.sandbox.write_file(path, model.text)
         record = {"title": proposal.title, "detail": dict(proposal.detail)}
@@ -120,7 +120,7 @@ class OfflineAgent:
             self._programs.move_to_end(attempt)
             return known
         files = await context.read_attempt(attempt)
-        editable = context.task.editable
+        editable = context.editable
         program = _models({p: d for p, d in files.items() if p.endswith(".py")}, editable)
         if not any(model.numbers for model in program.values()):
             text = _models({p: d for p, d in files.items() if not p.endswith(".py")}, editable)

@@ -106,6 +106,8 @@ class EnvironmentSpec(BaseModel):
     """Docker image for this task; None is the harness's base image."""
     python: list[str] = Field(default_factory=list[str])
     """Requirements as for pip; the base image has numpy, scipy and scikit-learn."""
+    setup: list[str] = Field(default_factory=list[str])
+    """Shell commands for the evaluator's environment alone, in a copy of `evaluator/`, once."""
     data: DataSpec | None = None
     """A data set for tasks of the kind `answer`."""
 
@@ -185,6 +187,10 @@ class Task:
     knowledge: Path | None
     hash: str
     private_hash: str | None
+    origin: Path | None = None
+    """The folder in another tool's format that it was made from."""
+    notes: tuple[str, ...] = ()
+    """What of that format means nothing here."""
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,12 +18,15 @@ from harness.tasks.evaluation import (
     ServeSpec,
 )
 from harness.tasks.folder import data_digest, files_below, hash_files
+from harness.tasks.foreign.imported import imported_from
 from harness.tasks.strict_yaml import read_model
 
 TASK_FILE = "task.yaml"
 LIBRARY = Path(__file__).resolve().parent / "library"
 SERVER = "harness_serve"
 """The module that serves a Python file's functions; `evaluators/inside/` has it."""
+
+_OTHERS = re.compile(rb"^[\"']?(task|seed)[\"']?\s*:", re.MULTILINE)
 
 
 def library() -> dict[str, Path]:
@@ -33,6 +37,7 @@ def library() -> dict[str, Path]:
 def load_task(reference: str | Path) -> Task:
     """Load and validate a task: a library name, a folder, or the path of its task.yaml.
 
+    A folder in the format of another tool is converted first, into the user's cache.
     A library name wins over a folder of that name in the working directory; `./name` means the
     folder.
 
@@ -61,6 +66,7 @@ def load_task(reference: str | Path) -> Task:
         parse_requirements(file.environment.python, f"{path}: 'environment.python'")
     if file.environment.data is not None:
         _check_data(path, file.environment.data)
+    about = imported_from(folder)
     private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
     hashed = [(TASK_FILE, path)]
     hashed += [(f"seed/{name}", each) for name, each in seed_files]
@@ -77,6 +83,8 @@ def load_task(reference: str | Path) -> Task:
         knowledge=knowledge,
         hash=hash_files(hashed),
         private_hash=None if private is None else hash_files(files_below(private)),
+        origin=Path(about["origin"]) if about else None,
+        notes=tuple(about["notes"]) if about else (),
     )
 
 
@@ -87,12 +95,20 @@ def _find(reference: str | Path) -> Path:
     folder = Path(reference).expanduser()
     if folder.name == TASK_FILE and not folder.is_dir():
         folder = folder.parent
-    if (folder / TASK_FILE).is_file():
+    if (folder / TASK_FILE).is_file() and not _may_be_foreign(folder / TASK_FILE):
         return folder.resolve()
     if folder.is_dir():
+        # Loads YAML again and `packaging`: only for what is no plain task of ours.
+        from harness.tasks.foreign.find import converted
+
+        made = converted(folder)
+        if made is not None or (folder / TASK_FILE).is_file():
+            return (made or folder).resolve()
         raise TaskError(
             f"{folder} has no {TASK_FILE}",
-            expected=f"a task folder: {TASK_FILE}, seed/, evaluator/",
+            expected=f"a task folder: {TASK_FILE}, seed/, evaluator/; or one of CORAL's, "
+            "OpenEvolve's (initial_program.*, evaluator.py) or ShinkaEvolve's (initial.*, "
+            "evaluate.py)",
             action="name the folder that holds it, or make one: harness task new NAME",
         )
     nearest = difflib.get_close_matches(str(reference), known, n=1)
@@ -102,6 +118,14 @@ def _find(reference: str | Path) -> Path:
         expected=f"a folder with {TASK_FILE}, or one of {', '.join(known) or '(empty library)'}",
         action=f"{hint}harness task list shows what there is",
     )
+
+
+def _may_be_foreign(path: Path) -> bool:
+    """Whether a task.yaml has a key at the top that only others' have, or a seed elsewhere."""
+    try:
+        return _OTHERS.search(path.read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def _part(folder: Path, name: str, what: str) -> Path:

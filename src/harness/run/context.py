@@ -38,7 +38,7 @@ from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, SearchContext, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.tasks.base import Task
-from harness.tasks.editable import editable_of
+from harness.tasks.editable import Editable, editable_of
 from harness.tasks.evaluation import AnswerSpec, CommandSpec
 
 KNOWLEDGE = "/knowledge"
@@ -75,6 +75,10 @@ class RunContext:
     @property
     def task(self) -> TaskView:
         return self._task
+
+    @property
+    def editable(self) -> Editable | None:
+        return self._task.editable
 
     @property
     def config(self) -> AgentConfig:

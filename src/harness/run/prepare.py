@@ -17,6 +17,7 @@ from harness.run.rules import PROMPTS
 from harness.run.store import Store
 from harness.sandbox.repository import Repository
 from harness.tasks.base import Task
+from harness.tasks.foreign.imported import IMPORTED
 from harness.tasks.loader import load_task
 from harness.version import package_version
 
@@ -91,7 +92,9 @@ def _fill(draft: RunFolder, run: str, task: Task, config: RunConfig, clock: Cloc
 
 def _copy_task(task: Task, folder: RunFolder) -> None:
     folder.task.mkdir()
-    shutil.copyfile(task.folder / "task.yaml", folder.task / "task.yaml")
+    for name in ("task.yaml", IMPORTED):
+        if (task.folder / name).is_file():
+            shutil.copyfile(task.folder / name, folder.task / name)
     parts = {"seed": task.seed, "evaluator": task.evaluator, "knowledge": task.knowledge}
     if (prompts := task.folder / PROMPTS).is_dir():
         parts[PROMPTS] = prompts
@@ -126,6 +129,8 @@ def saved_task(folder: RunFolder, clock: Clock) -> Task:
     if not meta["private"]:
         return task
     private = Path(meta["private"])
+    if task.origin is not None and task.origin.is_dir() and not private.is_dir():
+        load_task(task.origin)  # converted anew: the cache was emptied
     hashed = load_task(private.parent).private_hash if private.is_dir() else None
     if hashed != meta["private_hash"]:
         state = "changed" if private.is_dir() else "are gone"

@@ -82,6 +82,7 @@ class LocalContext:
         self.model: ModelConfig = config.choices[0]
         self.endpoints = EndpointPool()
         self.task = task
+        self.editable = task.editable
         self.config = config
         self.sandbox = sandbox
         self.graph = AttemptGraph(task.direction)

@@ -37,6 +37,7 @@ from harness.search.base import SearchContext, directive_rng
 from harness.search.config import SearchConfig
 from harness.search.graph import AttemptGraph
 from harness.search.policies import make_policy
+from harness.tasks.editable import Editable
 from harness.testing.memory import make_record
 
 Files = dict[str, bytes]
@@ -83,6 +84,7 @@ class Bench:
 
     agent = AgentId("agent-1")
     config = AgentConfig()
+    editable: Editable | None = None
 
     @property
     def sandbox(self) -> Sandbox:

@@ -1,0 +1,1 @@
+"""Task formats of other tools, read as they lie on disk."""

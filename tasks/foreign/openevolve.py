@@ -1,0 +1,155 @@
+"""OpenEvolve's tasks: `initial_program.*`, `evaluator.py`, `config.yaml`.
+
+What its evaluators may rely on is in `inside/harness_openevolve.py`. Source: OpenEvolve 0.4.0.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from harness.errors import TaskError
+from harness.tasks.editable import has_blocks
+from harness.tasks.foreign.base import OPTIONS, Native, Source, adapter, below, task_name, tree
+from harness.tasks.foreign.config import Keys, read_yaml
+from harness.tasks.foreign.requirements import declared, imported, merged
+
+EVALUATOR = "evaluator.py"
+PROGRAM = "initial_program"
+CONFIG = "config.yaml"
+THRESHOLDS = (0.5, 0.75, 0.9)
+TIMEOUT_S = 300.0
+OUTPUTS = frozenset({"openevolve_output", "output", "outputs", "logs"})
+
+DEAD = frozenset({"allow_full_rewrites", "parallel_evaluations"})
+"""Keys of published configurations that OpenEvolve itself does not read."""
+SEARCH = frozenset({"database", "max_code_length", "diff_based_evolution", "checkpoint_interval",
+    "log_level", "log_dir", "language", "file_suffix", "early_stopping_patience",
+    "convergence_threshold", "early_stopping_metric", "evolution_trace", "max_tasks_per_child",
+    "diff_pattern", "random_seed"})  # fmt: skip
+"""Keys that say how OpenEvolve searches: here `search`, `agents` and `memory` do that."""
+
+
+class OpenEvolveFormat:
+    """A folder with an evaluator and one initial program."""
+
+    name = "openevolve"
+
+    def recognises(self, folder: Path) -> bool:
+        return bool(_programs(folder)) and (
+            (folder / EVALUATOR).is_file() or (folder / CONFIG).is_file()
+        )
+
+    def convert(self, folder: Path) -> Native:
+        program = _program(folder)
+        if not (folder / EVALUATOR).is_file():
+            raise TaskError(
+                f"{folder} has {program.name} and no {EVALUATOR}",
+                expected=f"{EVALUATOR} with evaluate(program_path)",
+                action=f"put {EVALUATOR} beside {program.name}",
+            )
+        config = Keys(read_yaml(folder / CONFIG), folder / CONFIG)
+        evaluator, prompt = config.section("evaluator"), config.section("prompt")
+        timeout = evaluator.number("timeout", TIMEOUT_S)
+        thresholds = _thresholds(evaluator)
+        cascade = bool(evaluator.get("cascade_evaluation", True))
+        options = {
+            "evaluator": EVALUATOR,
+            "program": program.name,
+            "cascade": cascade,
+            "thresholds": thresholds,
+            "timeout_s": timeout,
+            "features": config.section("database").get("feature_dimensions", []),
+        }
+        files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
+        packages, notes = _requirements(folder, files)
+        budget = int(config.number("max_iterations", 100))
+        file: dict[str, Any] = {
+            "name": task_name(folder.resolve().name),
+            "description": _description(prompt, program.name),
+            "direction": "maximize",
+            "submission": {
+                "include": [f"/{program.name}"],
+                "blocks": has_blocks(program.read_bytes()),
+            },
+            "evaluator": {
+                "kind": "one_phase",
+                "judge": "harness_openevolve.py:judge",
+                # Each stage has the whole time, and starting takes some.
+                "timeout_s": timeout * (3 if cascade else 1) + 30,
+            },
+            "environment": {"python": packages},
+            "budget": {"evaluations": budget + 1},
+        }
+        return Native(
+            file,
+            seed={program.name: program},
+            evaluator={
+                **adapter("harness_openevolve.py", "openevolve"),
+                OPTIONS: json.dumps(options, indent=2).encode(),
+                **below("task", files),
+            },
+            notes=(*notes, *_notes(config)),
+        )
+
+
+def _programs(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"{PROGRAM}.*") if path.is_file())
+
+
+def _program(folder: Path) -> Path:
+    programs = _programs(folder)
+    if len(programs) > 1:
+        raise TaskError(
+            f"{folder} has {len(programs)} files {PROGRAM}.*",
+            expected="one program to begin with",
+            action=f"keep one of {', '.join(path.name for path in programs)}",
+        )
+    return programs[0]
+
+
+def _thresholds(evaluator: Keys) -> list[float]:
+    values = evaluator.get("cascade_thresholds", list(THRESHOLDS))
+    found: list[float] = []
+    for item in cast(list[Any], values) if isinstance(values, list) else [None]:
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise evaluator.wrong("cascade_thresholds", values, "a list of numbers")
+        found.append(float(item))
+    return found
+
+
+def _requirements(folder: Path, files: dict[str, Source]) -> tuple[list[str], list[str]]:
+    """What is declared, else the well-known packages that evaluator and programs import."""
+    listed, notes = ([], list[str]())
+    if (folder / "requirements.txt").is_file():
+        listed, notes = declared(folder / "requirements.txt")
+    paths = [path for name, path in files.items() if name.endswith(".py") and "/" not in name]
+    return merged(listed, imported(path for path in paths if isinstance(path, Path))), notes
+
+
+def _description(prompt: Keys, program: str) -> str:
+    text = prompt.text("system_message").strip() or "Improve the program."
+    return (
+        f"{text}\n\nThe solution is the file `{program}`. The evaluator is given that file alone; "
+        "a higher score is better."
+    )
+
+
+def _notes(config: Keys) -> Iterator[str]:
+    ignored: list[str] = []
+    for key in config.unknown():
+        top = key.split(".")[0]
+        if top == "llm":
+            continue
+        if top in DEAD:
+            yield f"{CONFIG}: {key!r} is read by nothing, in OpenEvolve either"
+        else:
+            ignored.append(key)
+    search = [key for key in ignored if key.split(".")[0] in SEARCH]
+    if search:
+        yield f"{CONFIG}: how OpenEvolve searches means nothing here: {', '.join(search)}"
+    if config.get("llm"):
+        yield f"{CONFIG}: 'llm' is passed over; models are named with --model (docs/models.md)"
+    for key in ignored:
+        if key not in search:
+            yield f"{CONFIG}: {key!r} is passed over"

@@ -1,0 +1,1 @@
+"""What CORAL graders import, where the package itself is not installed."""

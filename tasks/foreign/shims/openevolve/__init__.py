@@ -1,0 +1,1 @@
+"""What OpenEvolve evaluators import, where the package itself is not installed."""

@@ -1,0 +1,1 @@
+"""What ShinkaEvolve evaluators import, where the package itself is not installed."""
