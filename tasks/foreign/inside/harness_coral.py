@@ -88,16 +88,16 @@ def make(private: Path) -> Any:
 
 def told(bundle: Any) -> str:
     """Feedback, and what each part says of itself."""
-    parts = [str(bundle.feedback)] if bundle.feedback else []
-    for name, score in (bundle.scores or {}).items():
-        if getattr(score, "explanation", None):
-            parts.append(f"{name}: {score.explanation}")
-    return "\n".join(parts)
+    parts: dict[str, Any] = bundle.scores or {}
+    texts = [str(bundle.feedback)] if bundle.feedback else []
+    texts += [f"{name}: {each.explanation}" for name, each in parts.items() if each.explanation]
+    return "\n".join(texts)
 
 
 def numbers(bundle: Any) -> dict[str, float]:
     """The values of the parts, where there are several."""
-    found = {str(name): number(score.value) for name, score in (bundle.scores or {}).items()}
+    parts: dict[str, Any] = bundle.scores or {}
+    found = {name: number(score.value) for name, score in parts.items()}
     return {name: value for name, value in found.items() if value is not None and name != "eval"}
 
 

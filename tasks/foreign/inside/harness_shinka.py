@@ -71,7 +71,7 @@ def document(path: Path) -> dict[str, Any]:
 def flat(metrics: dict[str, Any]) -> dict[str, float]:
     """Finite numbers of the document and of its public part."""
     public: Any = metrics.get("public")
-    together = {**metrics, **(public if is_a(dict, public) else {})}
+    together: dict[str, Any] = {**metrics, **(public if is_a(dict, public) else {})}
     found = {str(name): number(value) for name, value in together.items()}
     return {n: v for n, v in found.items() if v is not None and n != "combined_score"}
 
