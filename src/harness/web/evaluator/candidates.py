@@ -18,10 +18,10 @@ class Candidates:
     """
 
     def __init__(self, task: Task) -> None:
-        self._rules = submission_rules(task)
+        self.rules = submission_rules(task)
         try:
             # The task's author's own folder: a package installer may have hard-linked files in it.
-            self._seed = scan(task.seed, self._rules, hard_links=True)
+            self._seed = scan(task.seed, self.rules, hard_links=True)
         except SubmissionRefusedError as refused:
             raise TaskError(
                 f"the seed cannot be submitted: {refused}",
@@ -80,7 +80,7 @@ class Candidates:
         return texts
 
     def _check(self, files: Mapping[str, TreeFile]) -> None:
-        sieve = Sieve(self._rules)
+        sieve = Sieve(self.rules)
         for path, file in files.items():
             problem = path_problem(path)
             if problem is not None:
@@ -97,7 +97,7 @@ class Candidates:
             accepted(path, file)
 
     def _left_out(self, path: str) -> str:
-        rules = self._rules
+        rules = self.rules
         but = f" without {', '.join(rules.exclude)}" if rules.exclude else ""
         return (
             f"{path!r} is not part of a submission: {', '.join(rules.include)}{but} is;"
