@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import re
 import secrets
 import signal
 from collections.abc import Coroutine
@@ -25,7 +26,7 @@ from harness.tasks.base import Task
 from harness.tasks.loader import load_task
 
 TOKEN_VARIABLE = "HARNESS_EVALUATOR_TOKEN"
-MIN_TOKEN_CHARACTERS = 16
+_TOKEN = re.compile(r"[!-~]{16,}")
 LOOPBACK = "127.0.0.1"
 
 app = cyclopts.App(name="evaluator", help="A task's evaluator for other programs.")
@@ -106,13 +107,13 @@ def _token(given: str | None) -> tuple[str, bool]:
     token = given if given is not None else os.environ.get(TOKEN_VARIABLE)
     if token is None:
         return secrets.token_hex(32), True
-    if len(token) < MIN_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
+    if not _TOKEN.fullmatch(token):
         raise ConfigurationError(
             "the token is too short, or has characters that no header can carry",
-            expected=f"at least {MIN_TOKEN_CHARACTERS} printable ASCII characters",
+            expected="at least 16 printable ASCII characters without blanks",
             action=f"leave out --token and {TOKEN_VARIABLE}: one is made and printed",
         )
-    return token.strip(), False
+    return token, False
 
 
 def _limit(task: Task, evals: int | None) -> int | None:

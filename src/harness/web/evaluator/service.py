@@ -169,7 +169,7 @@ async def serving(service: EvaluatorService, host: str, port: int) -> AsyncGener
             raise ConfigurationError(
                 f"nothing can listen at {host} port {port}: {error}",
                 expected="an address of this machine and a port that is free",
-                action="leave out --port (or 0) for any free one",
+                action="leave out --host for this machine only, and --port for any free one",
             ) from error
         name = f"[{host}]" if ":" in host else host
         yield f"http://{name}:{runner.addresses[0][1]}"
