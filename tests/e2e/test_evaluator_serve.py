@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import subprocess
 import time
@@ -166,6 +167,26 @@ def test_a_library_task_with_its_own_candidates(cli: Cli) -> None:
     _, bad = server.ask("/evaluate", {"candidate": "print('no circles')"})
     assert (bad["score"], bad["info"]["status"]) == (0.0, "invalid")
     assert server.ask("/status")[1]["best_score"] == good["score"]
+    server.end(signal.SIGTERM)
+
+
+def test_what_the_page_tells_people_to_write_works(
+    cli: Cli, task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluator-serve.md").read_text(encoding="utf-8")
+    code = page.split("```python\n", 1)[1].split("```", 1)[0]
+    server = serve(cli, str(task))
+    monkeypatch.setenv("EVALUATOR_URL", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setenv("HARNESS_EVALUATOR_TOKEN", str(server.token))
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 (our own page)
+    score, info = names["evaluator"](ANSWER % 3)
+    assert (score, info["feedback"]) == (3, "judged")
+    answers = {"/task": names["ask"]("/task"), "/status": names["ask"]("/status")}
+    for path, document in answers.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `GET {path}`"))
+        told = set(re.findall(r"`(\w+)`", row.split("|")[3]))
+        assert told == set(document) - {"train_size", "val_size", "test_size"}
     server.end(signal.SIGTERM)
 
 
