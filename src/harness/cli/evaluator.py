@@ -85,6 +85,7 @@ def serve(
         One JSON document, once the server listens.
     """
     from harness.web.evaluator.contract import FAILED_SCORE
+    from harness.web.evaluator.desk import evaluations_of
 
     loaded = load_task(task)
     shown, generated = _token(token)
@@ -93,7 +94,7 @@ def serve(
         config=configured(sandbox),
         host=host,
         port=_port(port),
-        limit=_limit(loaded, evals),
+        limit=evaluations_of(loaded, _evals(evals)),
         token=shown,
         generated=generated,
         failed_score=_finite(FAILED_SCORE if failed_score is None else failed_score),
@@ -116,16 +117,12 @@ def _token(given: str | None) -> tuple[str, bool]:
     return token, False
 
 
-def _limit(task: Task, evals: int | None) -> int | None:
+def _evals(evals: int | None) -> int | None:
     if evals is not None and evals < 1:
         raise ConfigurationError(
             f"--evals is {evals}", expected="a number from 1", action="correct --evals"
         )
-    hidden = task.file.evaluator.hidden
-    # A client is one asker: who may ask of hidden data any number of times learns it.
-    quota = hidden.per_agent if hidden else None
-    limits = [evals or task.file.budget.evaluations, quota]
-    return min((limit for limit in limits if limit is not None), default=None)
+    return evals
 
 
 def _port(port: int) -> int:

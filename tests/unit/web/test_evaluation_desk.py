@@ -1,6 +1,8 @@
 """The desk: each tree once, never more than the budget, and what fails on our side is free."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
 from tests.unit.web.scripted import ScriptedEvaluator
@@ -9,7 +11,15 @@ from harness.attempt import Direction, Status
 from harness.errors import BudgetExhaustedError, InfrastructureError
 from harness.evaluators.pool import EvaluatorPool
 from harness.sandbox.tree import TreeFile
-from harness.web.evaluator.desk import ClosingError, EvaluationDesk, Scored, tree_hash
+from harness.tasks.loader import load_task
+from harness.testing.evaluator import write_task
+from harness.web.evaluator.desk import (
+    ClosingError,
+    EvaluationDesk,
+    Scored,
+    evaluations_of,
+    tree_hash,
+)
 
 
 def files(text: str) -> dict[str, TreeFile]:
@@ -122,6 +132,28 @@ async def test_closing_cuts_off_what_runs_and_what_waits() -> None:
     assert desk.used == 0
     with pytest.raises(ClosingError):
         await desk.evaluate(files("1"))
+
+
+@pytest.mark.parametrize(
+    ("budget", "per_agent", "wanted", "limit"),
+    [
+        (50, None, None, 50),
+        (50, None, 80, 80),
+        (None, None, None, None),
+        (50, 7, None, 7),
+        (50, 7, 80, 7),
+        (50, 7, 3, 3),
+        (None, 7, None, 7),
+    ],
+)
+def test_the_limit_is_the_tasks_unless_another_is_wanted(
+    tmp_path: Path, budget: int | None, per_agent: int | None, wanted: int | None, limit: int | None
+) -> None:
+    write_task(tmp_path, hidden={"per_agent": per_agent} if per_agent else None)
+    path = tmp_path / "task.yaml"
+    file = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**file, "budget": {"evaluations": budget}}), encoding="utf-8")
+    assert evaluations_of(load_task(tmp_path), wanted) == limit
 
 
 def test_the_hash_tells_trees_apart() -> None:

@@ -13,6 +13,7 @@ from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.submission import FilesSubmission
 from harness.ids import AttemptId
 from harness.sandbox.tree import TreeFile
+from harness.tasks.base import Task
 
 CLEAN_UP_S = 10.0
 """Longest wait for evaluations to end once their pool is closed."""
@@ -154,6 +155,16 @@ class EvaluationDesk:
             self.best = scored
         if self._listener is not None:
             self._listener(scored)
+
+
+def evaluations_of(task: Task, wanted: int | None) -> int | None:
+    """The limit for a task: what is wanted, else its own budget; None: any number.
+
+    Never more than one agent may have of scores on hidden data: whoever asks often learns it.
+    """
+    hidden = task.file.evaluator.hidden
+    limits = (wanted or task.file.budget.evaluations, hidden.per_agent if hidden else None)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def tree_hash(files: Mapping[str, TreeFile]) -> str:
