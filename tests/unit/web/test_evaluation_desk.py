@@ -119,6 +119,22 @@ async def test_a_client_that_goes_away_leaves_a_verdict() -> None:
     assert evaluator.evaluated == ["wait 4"]
 
 
+async def test_a_listener_that_fails_costs_no_verdict() -> None:
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: failed.append(context["exception"])
+    )
+
+    def fails(scored: Scored) -> None:
+        raise BrokenPipeError
+
+    pool = EvaluatorPool(ScriptedEvaluator(), 1)
+    desk = EvaluationDesk(pool, "maximize", limit=1, listener=fails)
+    assert (await desk.evaluate(files("1"))).scored.verdict.score == 1.0
+    assert (await desk.evaluate(files("1"))).duplicate
+    assert [type(error) for error in failed] == [BrokenPipeError]
+
+
 async def test_closing_cuts_off_what_runs_and_what_waits() -> None:
     evaluator = ScriptedEvaluator()
     desk = desk_of(evaluator, limit=9)

@@ -34,6 +34,7 @@ class Served:
     desk: EvaluationDesk
     url: str
     session: aiohttp.ClientSession
+    executor: ThreadPoolExecutor
 
     async def ask(
         self, path: str, body: Any = None, *, authorization: str | None = BEARER
@@ -64,7 +65,7 @@ async def served(folder: Path, *, limit: int | None = None, **file: Any) -> Asyn
             serving(service, "127.0.0.1", 0) as url,
             aiohttp.ClientSession() as session,
         ):
-            yield Served(evaluator, desk, url, session)
+            yield Served(evaluator, desk, url, session, executor)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,14 @@ async def test_closing_answers_503_to_those_who_wait(tmp_path: Path) -> None:
         assert status == 503
         assert "closed before this was scored" in document["error"]
         assert (await one.ask("/evaluate", {"candidate": "1"}))[0] == 503
+
+
+async def test_what_nobody_thought_of_is_an_answer_too(tmp_path: Path) -> None:
+    async with served(tmp_path) as one:
+        one.executor.shutdown()
+        status, document = await one.ask("/evaluate", {"candidate": "1"})
+        assert (status, document["error"]) == (500, "the server failed: RuntimeError")
+        assert (await one.ask("/status"))[0] == 200
 
 
 async def test_the_task_is_described(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ class EvaluationDesk:
         self._begun += 1
         self.used += 1
         task = asyncio.create_task(self._score(self._begun, tree, files))
+        task.add_done_callback(self._tell)
         self._known[tree] = task
         return task
 
@@ -153,8 +154,11 @@ class EvaluationDesk:
             or better(self._direction, score, best.verdict.score)
         ):
             self.best = scored
-        if self._listener is not None:
-            self._listener(scored)
+
+    def _tell(self, task: asyncio.Task[Scored]) -> None:
+        """Called by the loop, so that what fails in a listener costs no verdict."""
+        if self._listener is not None and not task.cancelled() and task.exception() is None:
+            self._listener(task.result())
 
 
 def evaluations_of(task: Task, wanted: int | None) -> int | None:

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import json
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
@@ -24,6 +25,8 @@ from harness.sandbox.tree import TreeFile
 from harness.web.evaluator.candidates import Candidates
 from harness.web.evaluator.contract import Contract, budget
 from harness.web.evaluator.desk import Answer, ClosingError, EvaluationDesk
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * MIB
 """However large submissions may be."""
@@ -92,6 +95,9 @@ class EvaluatorService:
             return self._refusal(error, 503)
         except InfrastructureError as error:
             return self._refusal(error, 500)
+        except Exception as error:  # supervision: a bug of ours costs one answer, in words
+            logger.exception("%s %s", request.method, request.path)
+            return self._refusal(RuntimeError(f"the server failed: {type(error).__name__}"), 500)
 
     def _admits(self, request: web.Request) -> bool:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
