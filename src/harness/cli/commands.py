@@ -43,6 +43,9 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("task", "harness.cli.task:app", "Make, check and list tasks"),
         CommandEntry("mlebench", "harness.cli.mlebench:app", "Competitions of MLE-bench"),
         CommandEntry("eval", "harness.cli.evaluate:evaluate", "Score a folder without any agent"),
+        CommandEntry(
+            "evaluator", "harness.cli.evaluator:app", "Serve a task's evaluator to other engines"
+        ),
     ),
     "Machine": (
         CommandEntry("doctor", "harness.cli.doctor:doctor", "What works here, what is missing"),

@@ -59,7 +59,17 @@ def check_isolation(config: RunConfig, capabilities: Capabilities) -> None:
     Raises:
         ConfigurationError: The provider does not isolate and `unsafe` is not set.
     """
-    if only_plain(config) or capabilities.isolates_model_code or config.sandbox.unsafe:
+    if not only_plain(config):
+        require_isolation(capabilities, unsafe=config.sandbox.unsafe)
+
+
+def require_isolation(capabilities: Capabilities, *, unsafe: bool) -> None:
+    """For code that a model wrote, whoever's.
+
+    Raises:
+        ConfigurationError: The provider does not isolate, and it is not `unsafe` that is wanted.
+    """
+    if capabilities.isolates_model_code or unsafe:
         return
     raise ConfigurationError(
         f"the sandbox {capabilities.name!r} does not isolate code that a model writes"

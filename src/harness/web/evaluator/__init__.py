@@ -1,0 +1,1 @@
+"""A task's evaluator over HTTP, for search engines that are not ours."""
