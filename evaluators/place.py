@@ -58,7 +58,7 @@ class Places:
             workdir=WORK,
             limits=context.candidate_limits,
             labels=context.labels,
-            image=context.task.file.environment.image,
+            image=context.image,
             python=context.python,
         )
         self._data = context.task.file.environment.data

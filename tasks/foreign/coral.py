@@ -58,7 +58,7 @@ class CoralFormat:
         seed, notes = _seed(folder, config.section("workspace"))
         timeout = grader.number("timeout", 300)
         description = _description(task)
-        options = {
+        options: dict[str, Any] = {
             "name": name,
             "description": description,
             "entrypoint": entrypoint,

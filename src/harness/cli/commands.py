@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("memory", "harness.cli.memory:app", "What is remembered, and why"),
     ),
     "Tasks": (
-        CommandEntry("task", "harness.cli.task:app", "Make, check and list tasks"),
+        CommandEntry("task", "harness.cli.task:app", "Make, check, import and list tasks"),
         CommandEntry("mlebench", "harness.cli.mlebench:app", "Competitions of MLE-bench"),
         CommandEntry("eval", "harness.cli.evaluate:evaluate", "Score a folder without any agent"),
         CommandEntry(

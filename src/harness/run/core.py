@@ -6,7 +6,6 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +14,7 @@ from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.attempt import Attempt
 from harness.clock import Clock
+from harness.evaluators.environments import Environment
 from harness.events import EventKind
 from harness.ids import AgentId, AttemptId, CommitHash
 from harness.run.budget import Budget
@@ -120,8 +120,8 @@ class Core:
     endpoints: EndpointPool
     executor: Executor
     novelty: Novelty
-    python: Path | None
-    """Virtual environment of the task where commands run on the host; None: our own."""
+    environment: Environment
+    """What agents' sandboxes run with."""
     ending: Ending = field(default_factory=Ending)
     timings: Timings = field(default_factory=Timings)
     directives: int = 0
