@@ -1,7 +1,7 @@
 """The table as Parquet, by pyarrow, which is not installed with the harness."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.errors import UserError
 from harness.run.export.table import Kind, Table
@@ -29,7 +29,7 @@ def write_parquet(table: Table, path: Path) -> int:
         Kind.FLAG: pa.bool_(),
         Kind.IDS: pa.list_(pa.string()),
     }
-    schema: Any = pa.schema([(column.name, kinds[column.kind]) for column in table.columns])
-    rows: Any = pa.Table.from_pylist(list(table.rows), schema=schema)
+    fields = [(column.name, kinds[column.kind]) for column in table.columns]
+    rows = cast(Any, pa.Table.from_pylist(list(table.rows), schema=cast(Any, pa.schema(fields))))
     parquet.write_table(rows, path)
     return len(table.rows)
