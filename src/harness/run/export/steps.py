@@ -9,7 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.agents.conversation import Fold, Message, reduce, sendable, tool, unanswered, user
+from harness.agents.conversation import (
+    Fold,
+    Message,
+    directive_index,
+    reduce,
+    sendable,
+    tool,
+    unanswered,
+    user,
+)
 
 Record = Mapping[str, Any]
 
@@ -149,22 +158,12 @@ class _Conversation:
             self._messages = self._before[1]
         if isinstance(characters, int):
             self._before = characters, self._messages
-        start = _directive(self._messages)
+        start = directive_index(self._messages)
         removed = [*self._messages[:start], *self._messages[start + 1 : count + 1]]
         fold = Fold(removed if count else [], start, count + 1, record.get("trims") or [])
         summary = user(str(record.get("summary") or ""), "summary")
         self._messages = reduce(self._messages, [fold.operations(summary)])
         self._keys.clear()
-
-
-def _directive(messages: list[Message]) -> int:
-    """Index of the current directive's message; 0 when there is none."""
-    openings = [
-        index
-        for index, message in enumerate(messages)
-        if message.get("harness") in ("directive", "research")
-    ]
-    return openings[-1] if openings else 0
 
 
 class _Questions:
