@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "transcript", "harness.cli.transcript:transcript", "An agent's turns and tool calls"
         ),
         CommandEntry("report", "harness.cli.look:report", "A run in Markdown"),
+        CommandEntry("export", "harness.cli.export:export", "A run as files for other tools"),
         CommandEntry(
             "heartbeat", "harness.cli.heartbeat:app", "Rules that step in, and what they did"
         ),
