@@ -23,10 +23,13 @@ from harness.sandbox.docker_client import connect, translated
 REPOSITORY = "harness-task"
 BUILD_TIMEOUT_S = 3600
 PASSED_ON = (
-    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT",
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_TRUSTED_HOST",
+    "PIP_DEFAULT_TIMEOUT",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
 """Of the environment, for the time of the build: where packages come from."""
+MAX_WHEELS_BYTES = 512 * 1024**2
+"""More are not sent to the daemon."""
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -109,7 +112,7 @@ def _context(base: str, layer: Layer, arguments: Sequence[str]) -> bytes:
     certificates = next((os.environ[n] for n in CERTIFICATES if os.environ.get(n)), None)
     if certificates and Path(certificates).is_file():
         files["certificates.pem"] = Path(certificates).read_bytes()
-    files |= _own_pip()
+    files |= _own_pip() | _wheels()
     files["Dockerfile"] = _dockerfile(base, layer, arguments, "certificates.pem" in files).encode()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -132,6 +135,17 @@ def _own_pip() -> dict[str, bytes]:
     return {}
 
 
+def _wheels() -> dict[str, bytes]:
+    """The wheels of PIP_FIND_LINKS where that is a folder: for machines without an index."""
+    found: dict[str, bytes] = {}
+    for word in os.environ.get("PIP_FIND_LINKS", "").split():
+        folder = Path(word.removeprefix("file://"))
+        sizes = {path: path.stat().st_size for path in folder.glob("*.whl")}
+        if sum(sizes.values()) <= MAX_WHEELS_BYTES:
+            found |= {f"wheels/{path.name}": path.read_bytes() for path in sizes}
+    return found
+
+
 def _dockerfile(base: str, layer: Layer, arguments: Sequence[str], certificates: bool) -> str:
     steps = [
         "set -eu",
@@ -140,10 +154,12 @@ def _dockerfile(base: str, layer: Layer, arguments: Sequence[str], certificates:
     ]
     if certificates:
         steps.append("export PIP_CERT=/harness-layer/certificates.pem")
+    steps.append("mkdir -p /harness-layer/wheels /harness-layer/files")
+    steps.append("export PIP_FIND_LINKS=/harness-layer/wheels")
     if layer.requirements:
         steps.append(f"python -m pip install --no-input {shlex.join(layer.requirements)}")
     if layer.setup:
-        steps += ["mkdir -p /harness-layer/files", "cd /harness-layer/files"]
+        steps.append("cd /harness-layer/files")
         steps += [f"sh -c {shlex.quote(command)}" for command in layer.setup]
     steps += ["cd /", "rm -rf /harness-layer"]
     # As a list: then no step is read by Docker's own syntax.

@@ -53,7 +53,12 @@ BAD_CANDIDATES: tuple[tuple[str, Status, str], ...] = (
 
 
 def write_task(
-    folder: Path, *, judge: str = JUDGE, python: Sequence[str] = (), **evaluator: Any
+    folder: Path,
+    *,
+    judge: str = JUDGE,
+    python: Sequence[str] = (),
+    setup: Sequence[str] = (),
+    **evaluator: Any,
 ) -> Task:
     """A task whose seed writes 1 as its answer; `evaluator` overrides keys of that section."""
     for name in ("seed", "evaluator", "private"):
@@ -73,7 +78,7 @@ def write_task(
         "direction": "maximize",
         "evaluator": spec,
         "limits": {"pids": 64, "memory": "512MiB"},
-        "environment": {"python": list(python)},
+        "environment": {"python": list(python), "setup": list(setup)},
     }
     (folder / "task.yaml").write_text(json.dumps(file), encoding="utf-8")
     (folder / "seed" / "solve.py").write_text(ANSWER % 1, encoding="utf-8")
