@@ -1,5 +1,6 @@
 """A native task made of a competition; it lies beside the competition's data, never in a run."""
 
+import hashlib
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -83,8 +84,7 @@ def native_task(
             action=f"harness mlebench check {competition.id} --data-dir {competition.data_dir}",
         )
     mode = SELF_REPORTED if self_reported else HIDDEN
-    public = data_digest(competition.public)
-    root = competition.folder / "harness" / f"{mode}-{public[:12]}-{gpus:g}"
+    root = competition.folder / "harness" / f"{mode}-{_recipe(competition)}-{gpus:g}"
     if not root.is_dir():
         draft = root.with_name(f".draft-{secrets.token_hex(4)}")
         try:
@@ -102,6 +102,15 @@ def native_task(
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return NativeTask(root / "task", root / "final")
+
+
+def _recipe(competition: Competition) -> str:
+    """Changes with the competition's data, and with what this package makes of them."""
+    digest = hashlib.sha256(data_digest(competition.public).encode())
+    templates = sorted(path for path in (HERE / "template").rglob("*.py"))
+    for path in (*templates, *sorted(HERE.glob("*.py")), *sorted(modality.KNOWLEDGE.glob("*.md"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _make(
@@ -126,6 +135,8 @@ def _make(
     write_about(about, final)
     _describe(competition, final)
     shown = final if self_reported else search
+    for view in {search, final} if not self_reported else {final}:
+        shutil.copyfile(HERE / "metrics.py", view / "competition_metrics.py")
     shutil.copytree(template / "seed", task / "seed")
     shutil.copytree(template / "evaluator", task / "evaluator")
     shutil.copyfile(HERE / "metrics.py", task / "evaluator" / "metrics.py")
