@@ -4,10 +4,10 @@ A member's share of the blend is exp(WEIGHT) against the others'. The mean of th
 too: it keeps probabilities away from 0 and 1.
 """
 
-MEAN_WEIGHT = 0.0
+MEAN_WEIGHT = -0.5
 
 LINEAR_WEIGHT = 1.0
-LINEAR_STRENGTH = -4.0
+LINEAR_STRENGTH = -3.0
 
 NEIGHBOURS_WEIGHT = 0.0
 NEIGHBOURS = 3.5
