@@ -84,6 +84,8 @@ class TaskView:
     """What agents' commands reach over the network, through the proxy."""
     knowledge: str | None = None
     """Folder with files the user gives to agents, as their commands see it; read only."""
+    sample: tuple[str, ...] = ()
+    """`produce` on a small part of the data, which is a first stage; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
