@@ -73,7 +73,7 @@ def gap(own: float, hidden: float, parts: Sequence[float], *, minimize: bool) ->
     return Gap(own, hidden, hidden - own if minimize else own - hidden, error)
 
 
-def test_ids_in(files: Mapping[str, str], ids: Sequence[str]) -> tuple[int, str]:
+def ids_by_heart(files: Mapping[str, str], ids: Sequence[str]) -> tuple[int, str]:
     """How many of the test's ids stand in a program's files, and the file with the most."""
     wanted, found, most = set(ids), set[str](), ("", 0)
     for path, text in files.items():

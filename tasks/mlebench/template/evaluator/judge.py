@@ -33,7 +33,7 @@ def judge(outputs: Path, private: Path, seed: int) -> dict[str, Any]:
                 " overfitting, a leak in its folds, or another metric"
             )
     files = checks.sources(outputs / "submission")
-    count, path = checks.test_ids_in(files, _ids(answers))
+    count, path = checks.ids_by_heart(files, _ids(answers))
     if count:
         metrics["mark_test_ids"] = 1.0
         said.append(f"MARKED: {count} ids of the test stand in its files, most in {path}")
