@@ -29,7 +29,7 @@ SPY = """\
 import os, sys
 names = ("canary.txt", "answers.csv", "leaderboard.csv", "private", "prepared")
 seen = [os.path.join(a, n) for a, b, c in os.walk("/") for n in (*b, *c) if n in names
-        and not a.startswith(("/proc", "/sys", "/usr"))]
+        and not a.startswith(("/proc", "/sys", "/usr", "/etc"))]
 raise SystemExit(f"found {len(seen)} {seen[:5]}")
 """
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
