@@ -87,6 +87,11 @@ class TaskView:
     sample: tuple[str, ...] = ()
     """`produce` on a small part of the data, which is a first stage; empty where there is none."""
 
+    @property
+    def trial(self) -> tuple[str, ...]:
+        """The command that tells soonest whether a submission runs."""
+        return self.sample or self.produce
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
