@@ -19,7 +19,8 @@ class AnswerEvaluator:
     """Scores submissions of a task of the kind `answer`.
 
     *Produce* sees the submission and nothing else; of what it leaves, the declared outputs go to
-    *judge*, which sees the private data and never the candidate's code. They share no sandbox.
+    *judge*, which sees the private data and never runs the candidate's code (where a task shows it
+    that, it is data). They share no sandbox.
     """
 
     def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:

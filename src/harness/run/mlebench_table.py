@@ -81,8 +81,8 @@ def render(content: Mapping[str, Any]) -> list[str]:
     for each in content["competitions"]:
         test, hidden = (_numbers(each[key]) for key in ("scores", "validation_scores"))
         medals = " | ".join(str(each[medal]) for medal in MEDALS)
-        row = f"{each['id']} | {each['runs']} | {medals} | {test} | {hidden} | {each['marked']}"
-        lines.append(f"| {row} |")
+        cells = [each["id"], each["runs"], medals, test, hidden, each["marked"]]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     if content["unknown_medals"]:
         lines += ["", f"{content['unknown_medals']} runs without a leaderboard: medals unknown."]
     sources = " and ".join(content["fitness"])

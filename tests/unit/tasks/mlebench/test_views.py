@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from harness.errors import UserError
 from harness.tasks.loader import load_task
-from harness.tasks.mlebench.layout import Competition
+from harness.tasks.mlebench.layout import Competition, problems
 from harness.tasks.mlebench.modality import KNOWLEDGE, modalities
 from harness.tasks.mlebench.native import native_task
 from harness.tasks.mlebench.sampling import OF_EACH_LABEL, TEST_ROWS, TRAIN_ROWS, WORTH_IT
@@ -176,6 +177,15 @@ def test_a_sample_of_files(tmp_path: Path) -> None:
     ids = {row["id"] for row in _read(sample / "train.csv")}
     assert {path.stem for path in (sample / "train").iterdir()} == ids
     assert len(list((sample / "test").iterdir())) == TEST_ROWS
+
+
+def test_a_leaderboard_in_the_other_order_than_its_metric_is_told(tmp_path: Path) -> None:
+    board = tmp_path / "leaderboard.csv"
+    competition = _competition(tmp_path, "accuracy", ["id", "label"], ["u", "v"])
+    for scores, told in (((0.9, 0.5), False), ((0.5, 0.9), True), ((0.5, 0.5), False)):
+        _write(board, ["teamId", "score"], [[team, score] for team, score in enumerate(scores)])
+        found = list(problems(replace(competition, leaderboard=board)))
+        assert any("not in the order of the metric accuracy" in each for each in found) is told
 
 
 def _data(task: Path) -> dict[str, Any]:
