@@ -11,14 +11,13 @@ import yaml
 
 from harness.errors import UserError
 from harness.tasks.folder import data_digest
-from harness.tasks.mlebench import modality
+from harness.tasks.mlebench import modality, twins
 from harness.tasks.mlebench.layout import Competition, read_leaderboard
 from harness.tasks.mlebench.metrics import LOWER_IS_BETTER
 from harness.tasks.mlebench.sampling import write_sample
 from harness.tasks.mlebench.views import (
     About,
     NoSplitError,
-    Plan,
     link_tree,
     plan_split,
     unable,
@@ -135,13 +134,13 @@ def _make(
     task, search, final = draft / "task", draft / "search", draft / "final"
     private = task / "private"
     template = HERE / "template"
-    sampled = False
+    plan, sampled = None, False
     if self_reported:
         about = _about_self(competition)
         private.mkdir(parents=True)
         shutil.copyfile(competition.sample, private / "sample.csv")
     else:
-        plan: Plan = plan_split(competition)
+        plan = plan_split(competition)
         about = plan.about
         search.mkdir(parents=True)
         write_views(competition, plan, search, private)
@@ -162,6 +161,8 @@ def _make(
     else:
         shutil.copytree(template / "seed", task / "seed")
     modality.write_knowledge(shown, task / "knowledge")
+    if plan is not None:
+        twins.write_note(plan, search, task / "knowledge")
     data: dict[str, Any] = {"path": str(root / shown.name), "digest": data_digest(shown)}
     if sampled:
         digest = data_digest(draft / "sample")

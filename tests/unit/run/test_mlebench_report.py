@@ -10,7 +10,7 @@ from harness.tasks.mlebench.checks import MARKS
 def _report(**more: Any) -> dict[str, Any]:
     medals = {f"{name}_medal": name == "bronze" for name in ("gold", "silver", "bronze")}
     known = {"score": 0.25, "any_medal": True, "valid_submission": True, "above_median": True}
-    trust = {
+    trust: dict[str, Any] = {
         "attempt": "7",
         "validation_score": 0.125,
         "own_validation": 0.1,

@@ -188,6 +188,15 @@ def test_a_leaderboard_in_the_other_order_than_its_metric_is_told(tmp_path: Path
         assert any("not in the order of the metric accuracy" in each for each in found) is told
 
 
+def test_hidden_rows_with_a_twin_in_training_are_told_to_agents(tmp_path: Path) -> None:
+    competition = _competition(tmp_path, "accuracy", ["id", "label"], ["u", "v"])
+    assert not (native_task(competition).folder / "knowledge" / "these_data.md").exists()
+    train = [[f"a{i}", i % 6, "uv"[i % 2]] for i in range(ROWS)]
+    _write(competition.public / "train.csv", ["id", "x", "label"], [list(row) for row in train])
+    told = (native_task(competition).folder / "knowledge" / "these_data.md").read_text()
+    assert "12 of the 12 rows of `test.csv` are in `train.csv` as well" in told
+
+
 def _data(task: Path) -> dict[str, Any]:
     content = yaml.safe_load((task / "task.yaml").read_text())
     return dict(content["environment"]["data"])
