@@ -32,6 +32,13 @@ def judge(outputs, private, seed):
     return {"score": answer["value"], "metrics": {"seed": seed}, "feedback": "judged"}
 """
 
+SEEING_JUDGE = """
+def judge(outputs, private, seed):
+    folder = outputs / "submission"
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {"score": 1, "feedback": f"{names} {(outputs / 'printed.txt').read_text().strip()}"}
+"""
+
 ANSWER = "import json; json.dump({'value': %s}, open('answer.json', 'w'))\n"
 
 BAD_CANDIDATES: tuple[tuple[str, Status, str], ...] = (
@@ -114,6 +121,15 @@ class EvaluatorContract(EvaluatorSuite):
 
     write = staticmethod(write_task)
     submit = staticmethod(job)
+
+    async def test_a_judge_may_see_what_was_printed_and_submitted(
+        self, open_evaluator: OpenEvaluator, tmp_path: Path
+    ) -> None:
+        words = {"judge": SEEING_JUDGE, "judge_sees": ["printed", "submission"]}
+        source = "import sys; print('said'); print('warned', file=sys.stderr)\n" + ANSWER % 1
+        async with self.evaluator(open_evaluator, tmp_path, **words) as evaluator:
+            verdict = await evaluator.evaluate(job(source, {"part/note.txt": "a note"}))
+        assert verdict.feedback == "['part/note.txt', 'solve.py'] said", verdict
 
     async def test_scores(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:
