@@ -1,0 +1,176 @@
+"""The published packages themselves, with the suite's proposer as their model.
+
+    python -m venv DIR && DIR/bin/pip install openevolve
+    python -m benchmarks.search.packages --venv DIR --package openevolve
+        [--families rastrigin10 ackley50 deceptive] [--seeds 5] [--evaluations 100]
+        [--policies greedy progressive OpenEvolve] [--processes 1] [--save FILE.json]
+
+Prints a Markdown table: share of the gap between seed and optimum that is closed at the end and on
+average over the run (area), as `benchmarks.search`, with their standard deviations over seeds, and
+CPU time per evaluation. A package is a process in its own environment; of an attempt's CPU time the
+packages' is that of all their processes from start to end, ours that of policy and graph alone.
+
+The control runs our policies (and the published rules written anew) on the same problems over the
+same server: each of their courses must be the suite's own to the last digit, or this fails.
+Without `--package` there is only the control.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.search.__main__ import SUITES, Job, course, policy_named
+from benchmarks.search.packages.control import search_over_http
+from benchmarks.search.packages.gepa import GepaPackage
+from benchmarks.search.packages.openevolve import CIRCLE_PACKING, OpenEvolvePackage
+from benchmarks.search.packages.package import Outcome, Package, installed_version, run_package
+from benchmarks.search.packages.shinka import ShinkaPackage
+from benchmarks.search.problems import Problem
+
+from harness.errors import UserError
+
+PACKAGES: dict[str, Callable[[], Package]] = {
+    "openevolve": lambda: OpenEvolvePackage({}),
+    "openevolve-circles": lambda: OpenEvolvePackage(CIRCLE_PACKING),
+    "shinka": ShinkaPackage,
+    "gepa": lambda: GepaPackage(cached=False),
+    "gepa-cached": lambda: GepaPackage(cached=True),
+}
+FAMILIES: dict[str, tuple[str, str, int]] = {
+    "rastrigin10": ("tuning", "multimodal", 0),
+    "rastrigin20": ("report", "multimodal", 0),
+    "ackley50": ("report", "multimodal", 1),
+    "griewank10": ("report", "multimodal", 2),
+    "deceptive": ("report", "deceptive", 0),
+    "halves": ("report", "halves", 0),
+}
+"""Split, family and number of the suite's problems: those without failures and noise."""
+
+
+class Search(NamedTuple):
+    """`venv` is None for a policy."""
+
+    name: str
+    venv: Path | None
+    family: str
+    seed: int
+    evaluations: int
+
+
+def problem_of(family: str, seed: int) -> Problem:
+    """The suite's own instance for a seed."""
+    split, group, number = FAMILIES[family]
+    return SUITES[split][group][number](random.Random(f"{split}:{group}:{number}:{seed}"))
+
+
+def outcome(search: Search) -> Outcome:
+    """One search of a package, or of a policy as the control.
+
+    Raises:
+        RuntimeError: When the control's course isn't the suite's.
+    """
+    problem = problem_of(search.family, search.seed)
+    if search.venv is not None:
+        package = PACKAGES[search.name]()
+        return run_package(package, search.venv, problem, search.evaluations, search.seed)
+    policy = policy_named(search.name, search.seed)
+    over_http = search_over_http(policy, problem, search.evaluations, search.seed)
+    split, group, number = FAMILIES[search.family]
+    own = course(Job(split, group, number, search.seed, search.name, search.evaluations))
+    if over_http.best != own.best:
+        raise RuntimeError(f"{search} over HTTP is not the suite's")
+    return Outcome(over_http, search.evaluations, over_http.cpu_s[-1])
+
+
+def table(outcomes: Mapping[Search, Outcome], names: Sequence[str]) -> str:
+    families = list(dict.fromkeys(search.family for search in outcomes))
+    lines = [
+        "| search | " + " | ".join(f"{f}: final | area" for f in families) + " | CPU ms |",
+        "|---" * (2 + 2 * len(families)) + "|",
+    ]
+    for name in names:
+        cells: list[str] = []
+        for family in families:
+            of = [o for s, o in outcomes.items() if (s.name, s.family) == (name, family)]
+            cells += [
+                _spread([o.course.best[-1] for o in of]),
+                _spread([o.course.area for o in of]),
+            ]
+        mine = [o for s, o in outcomes.items() if s.name == name]
+        cpu_ms = 1000.0 * sum(o.cpu_s for o in mine) / sum(o.evaluations for o in mine)
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {cpu_ms:.2g} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = f" ±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.3f}{deviation}"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search.packages")
+    parser.add_argument("--package", choices=list(PACKAGES))
+    parser.add_argument("--venv", type=Path, help="the virtual environment that has the package")
+    families = ["rastrigin10", "ackley50", "deceptive"]
+    parser.add_argument("--families", nargs="*", default=families, choices=list(FAMILIES))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--evaluations", type=int, default=100, help="the seed's among them")
+    parser.add_argument("--policies", nargs="*", default=["progressive", "greedy", "OpenEvolve"])
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--save", type=Path, help="every best-so-far curve as JSON")
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> str:
+    """The table and what it was measured with.
+
+    Raises:
+        UserError: Without the package.
+    """
+    names: list[tuple[str, Path | None]] = [(policy, None) for policy in args.policies]
+    words = f"{args.seeds} seeds, {args.evaluations} evaluations; the control is the suite's own"
+    if args.package:
+        if args.venv is None:
+            raise UserError(
+                "--package without --venv",
+                expected="the virtual environment that has the package",
+                action=f"--venv DIR; python -m venv DIR makes one for {args.package}",
+            )
+        distribution = PACKAGES[args.package]().distribution
+        words = f"{distribution} {installed_version(distribution, args.venv)}, {words}"
+        names.insert(0, (args.package, args.venv))
+    searches = [
+        Search(name, venv, family, seed, args.evaluations)
+        for name, venv in names
+        for family in args.families
+        for seed in range(args.seeds)
+    ]
+    with ProcessPoolExecutor(args.processes) as pool:
+        outcomes = dict(zip(searches, pool.map(outcome, searches), strict=True))
+    if args.save:
+        curves = [
+            [s.name, s.family, s.seed, o.evaluations, o.cpu_s, o.course.best]
+            for s, o in outcomes.items()
+        ]
+        args.save.write_text(json.dumps(curves), encoding="utf-8")
+    fewest = min(found.evaluations for found in outcomes.values())
+    return f"{table(outcomes, [name for name, _ in names])}\n\n{words}; fewest evaluated: {fewest}"
+
+
+def main() -> int:
+    try:
+        print(run(arguments()))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
