@@ -6,9 +6,10 @@
         [--policies greedy progressive OpenEvolve] [--processes 1] [--save FILE.json]
 
 Prints a Markdown table: share of the gap between seed and optimum that is closed at the end and on
-average over the run (area), as `benchmarks.search`, with their standard deviations over seeds, and
-CPU time per evaluation. A package is a process in its own environment; of an attempt's CPU time the
-packages' is that of all their processes from start to end, ours that of policy and graph alone.
+average over the run (area), as `benchmarks.search`, with their standard deviations over seeds;
+evaluations and proposals of a search, and CPU time per evaluation. A package is a process in its
+own environment; its CPU time is that of all its processes from start to end, the time of our
+policies that of policy and graph alone.
 
 The control runs our policies (and the published rules written anew) on the same problems over the
 same server: each of their courses must be the suite's own to the last digit, or this fails.
@@ -85,14 +86,16 @@ def outcome(search: Search) -> Outcome:
     own = course(Job(split, group, number, search.seed, search.name, search.evaluations))
     if over_http.best != own.best:
         raise RuntimeError(f"{search} over HTTP is not the suite's")
-    return Outcome(over_http, search.evaluations, over_http.cpu_s[-1])
+    return Outcome(over_http, search.evaluations, search.evaluations - 1, over_http.cpu_s[-1])
 
 
 def table(outcomes: Mapping[Search, Outcome], names: Sequence[str]) -> str:
     families = list(dict.fromkeys(search.family for search in outcomes))
     lines = [
-        "| search | " + " | ".join(f"{f}: final | area" for f in families) + " | CPU ms |",
-        "|---" * (2 + 2 * len(families)) + "|",
+        "| search | "
+        + " | ".join(f"{f}: final | area" for f in families)
+        + " | evaluated | proposed | CPU ms |",
+        "|---" * (4 + 2 * len(families)) + "|",
     ]
     for name in names:
         cells: list[str] = []
@@ -103,8 +106,11 @@ def table(outcomes: Mapping[Search, Outcome], names: Sequence[str]) -> str:
                 _spread([o.course.area for o in of]),
             ]
         mine = [o for s, o in outcomes.items() if s.name == name]
-        cpu_ms = 1000.0 * sum(o.cpu_s for o in mine) / sum(o.evaluations for o in mine)
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {cpu_ms:.2g} |")
+        evaluated = statistics.fmean(o.evaluations for o in mine)
+        proposed = statistics.fmean(o.proposals for o in mine)
+        cpu_ms = 1000.0 * statistics.fmean(o.cpu_s for o in mine) / evaluated
+        cells += [f"{evaluated:.0f}", f"{proposed:.0f}", f"{cpu_ms:.2g}"]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -155,12 +161,11 @@ def run(args: argparse.Namespace) -> str:
         outcomes = dict(zip(searches, pool.map(outcome, searches), strict=True))
     if args.save:
         curves = [
-            [s.name, s.family, s.seed, o.evaluations, o.cpu_s, o.course.best]
+            [s.name, s.family, s.seed, o.evaluations, o.proposals, o.cpu_s, o.course.best]
             for s, o in outcomes.items()
         ]
         args.save.write_text(json.dumps(curves), encoding="utf-8")
-    fewest = min(found.evaluations for found in outcomes.values())
-    return f"{table(outcomes, [name for name, _ in names])}\n\n{words}; fewest evaluated: {fewest}"
+    return f"{table(outcomes, [name for name, _ in names])}\n\n{words}"
 
 
 def main() -> int:

@@ -36,7 +36,8 @@ class GepaPackage:
         shutil.copyfile(INSIDE, folder / "inside.py")
         engine = {
             "seed": assignment.seed,
-            "max_metric_calls": assignment.evaluations,
+            # It counts what its cache answers, too: the parent of every proposal.
+            "max_metric_calls": assignment.evaluations * (2 if self._cached else 1),
             "cache_evaluation": self._cached,
         }
         options = {"program": assignment.program, "engine": engine}

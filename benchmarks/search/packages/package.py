@@ -56,7 +56,9 @@ class Package(Protocol):
 class Outcome:
     course: Course
     evaluations: int
-    """That the package asked for, at most those it had."""
+    """That were made, those beyond the number that counts included."""
+    proposals: int
+    """That the proposer was asked for."""
     cpu_s: float
     """CPU time of all its processes, from its start to its end."""
 
@@ -107,8 +109,8 @@ def run_package(
             f"{package.distribution}: exit {code}, {len(server.scores)} evaluations, "
             f"refused {server.refused[:1]}\n{words}"
         )
-    counted = min(len(server.scores), evaluations)
-    return Outcome(curve(server.scores, evaluations), counted, spent)
+    course = curve(server.scores, evaluations)
+    return Outcome(course, len(server.scores), server.proposals, spent)
 
 
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:

@@ -36,6 +36,8 @@ class ModelServer:
         self.rng = rng
         self.scores: list[float] = []
         """Of every evaluation asked for, in order; the seed's is among them."""
+        self.proposals = 0
+        """Programs that were asked for and written."""
         self.refused: list[str] = []
         """Why prompts could not be answered."""
         self._problem, self._dialect = problem, dialect
@@ -75,6 +77,7 @@ class ModelServer:
         child = propose(
             self._problem, wish.operator, wish.base, wish.parent, wish.references, self.rng
         )
+        self.proposals += 1
         return self._dialect.write(wish, child)
 
 
