@@ -38,6 +38,10 @@ def score(source: str) -> float:
     return float(ask(os.environ[URL], "judge", source))
 
 
+def propose(prompt: str) -> str:
+    return ask(os.environ[URL], "proposer", prompt)
+
+
 def evaluate(program_path: str) -> dict[str, float]:
     """OpenEvolve's evaluator."""
     return {"combined_score": score(Path(program_path).read_text(encoding="utf-8"))}
@@ -47,7 +51,7 @@ def evaluate_for_shinka(program: Path, results: Path) -> None:
     """ShinkaEvolve's evaluator: it reads two files."""
     found = score(program.read_text(encoding="utf-8"))
     results.mkdir(parents=True, exist_ok=True)
-    metrics = {"combined_score": found, "public": {}, "private": {}}
+    metrics: dict[str, Any] = {"combined_score": found, "public": {}, "private": {}}
     (results / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     verdict = {"correct": True, "error": None}
     (results / "correct.json").write_text(json.dumps(verdict), encoding="utf-8")
@@ -57,9 +61,7 @@ def run_gepa(options: dict[str, Any]) -> None:
     """GEPA in its mode for a single task; all that isn't named is its default."""
     gepa = importlib.import_module("gepa.optimize_anything")
     engine = gepa.EngineConfig(**options["engine"])
-    reflection = gepa.ReflectionConfig(
-        reflection_lm=lambda prompt: ask(os.environ[URL], "proposer", prompt)
-    )
+    reflection = gepa.ReflectionConfig(reflection_lm=propose)
     gepa.optimize_anything(
         seed_candidate=options["program"],
         evaluator=score,

@@ -45,7 +45,9 @@ class Assignment:
 class Package(Protocol):
     distribution: str
     """Its name for pip."""
-    dialect: Dialect
+
+    @property
+    def dialect(self) -> Dialect: ...
 
     def prepare(self, assignment: Assignment) -> Sequence[str]:
         """Write what it needs into the folder; the command that runs the search."""
