@@ -3,13 +3,14 @@
     python -m venv DIR && DIR/bin/pip install openevolve
     python -m benchmarks.search.packages --venv DIR --package openevolve
         [--families rastrigin10 ackley50 deceptive] [--seeds 5] [--evaluations 100]
-        [--policies greedy progressive OpenEvolve] [--processes 1] [--save FILE.json]
+        [--policies progressive greedy OpenEvolve] [--processes 1] [--save FILE.json]
+    python -m benchmarks.search.packages --table FILE.json …
 
 Prints a Markdown table: share of the gap between seed and optimum that is closed at the end and on
 average over the run (area), as `benchmarks.search`, with their standard deviations over seeds;
 evaluations and proposals of a search, and CPU time per evaluation. A package is a process in its
 own environment; its CPU time is that of all its processes from start to end, the time of our
-policies that of policy and graph alone.
+policies that of policy and graph alone. `--table` prints one table of what was saved.
 
 The control runs our policies (and the published rules written anew) on the same problems over the
 same server: each of their courses must be the suite's own to the last digit, or this fails.
@@ -17,20 +18,20 @@ Without `--package` there is only the control.
 """
 
 import argparse
-import json
 import random
-import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.search.__main__ import SUITES, Job, course, policy_named
+from benchmarks.search.__main__ import SUITES, course, policy_named
+from benchmarks.search.__main__ import Job as SuiteJob
 from benchmarks.search.packages.control import search_over_http
 from benchmarks.search.packages.gepa import GepaPackage
 from benchmarks.search.packages.openevolve import CIRCLE_PACKING, OpenEvolvePackage
 from benchmarks.search.packages.package import Outcome, Package, installed_version, run_package
+from benchmarks.search.packages.report import Search, load, save, table
 from benchmarks.search.packages.shinka import ShinkaPackage
 from benchmarks.search.problems import Problem
 
@@ -54,13 +55,11 @@ FAMILIES: dict[str, tuple[str, str, int]] = {
 """Split, family and number of the suite's problems: those without failures and noise."""
 
 
-class Search(NamedTuple):
+class Job(NamedTuple):
     """`venv` is None for a policy."""
 
-    name: str
+    search: Search
     venv: Path | None
-    family: str
-    seed: int
     evaluations: int
 
 
@@ -70,53 +69,22 @@ def problem_of(family: str, seed: int) -> Problem:
     return SUITES[split][group][number](random.Random(f"{split}:{group}:{number}:{seed}"))
 
 
-def outcome(search: Search) -> Outcome:
+def outcome(job: Job) -> Outcome:
     """One search of a package, or of a policy as the control.
 
     Raises:
         RuntimeError: When the control's course isn't the suite's.
     """
-    problem = problem_of(search.family, search.seed)
-    if search.venv is not None:
-        package = PACKAGES[search.name]()
-        return run_package(package, search.venv, problem, search.evaluations, search.seed)
-    policy = policy_named(search.name, search.seed)
-    over_http = search_over_http(policy, problem, search.evaluations, search.seed)
-    split, group, number = FAMILIES[search.family]
-    own = course(Job(split, group, number, search.seed, search.name, search.evaluations))
-    if over_http.best != own.best:
-        raise RuntimeError(f"{search} over HTTP is not the suite's")
-    return Outcome(over_http, search.evaluations, search.evaluations - 1, over_http.cpu_s[-1])
-
-
-def table(outcomes: Mapping[Search, Outcome], names: Sequence[str]) -> str:
-    families = list(dict.fromkeys(search.family for search in outcomes))
-    lines = [
-        "| search | "
-        + " | ".join(f"{f}: final | area" for f in families)
-        + " | evaluated | proposed | CPU ms |",
-        "|---" * (4 + 2 * len(families)) + "|",
-    ]
-    for name in names:
-        cells: list[str] = []
-        for family in families:
-            of = [o for s, o in outcomes.items() if (s.name, s.family) == (name, family)]
-            cells += [
-                _spread([o.course.best[-1] for o in of]),
-                _spread([o.course.area for o in of]),
-            ]
-        mine = [o for s, o in outcomes.items() if s.name == name]
-        evaluated = statistics.fmean(o.evaluations for o in mine)
-        proposed = statistics.fmean(o.proposals for o in mine)
-        cpu_ms = 1000.0 * statistics.fmean(o.cpu_s for o in mine) / evaluated
-        cells += [f"{evaluated:.0f}", f"{proposed:.0f}", f"{cpu_ms:.2g}"]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    deviation = f" ±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.3f}{deviation}"
+    (name, family, seed), venv, evaluations = job
+    problem = problem_of(family, seed)
+    if venv is not None:
+        return run_package(PACKAGES[name](), venv, problem, evaluations, seed)
+    found = search_over_http(policy_named(name, seed), problem, evaluations, seed)
+    split, group, number = FAMILIES[family]
+    own = course(SuiteJob(split, group, number, seed, name, evaluations))
+    if found.best != own.best:
+        raise RuntimeError(f"{job.search} over HTTP is not the suite's")
+    return Outcome(found, evaluations, evaluations - 1, found.cpu_s[-1])
 
 
 def arguments() -> argparse.Namespace:
@@ -130,6 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--policies", nargs="*", default=["progressive", "greedy", "OpenEvolve"])
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--save", type=Path, help="every best-so-far curve as JSON")
+    parser.add_argument("--table", type=Path, nargs="+", help="what was saved; nothing is run")
     return parser.parse_args()
 
 
@@ -151,26 +120,24 @@ def run(args: argparse.Namespace) -> str:
         distribution = PACKAGES[args.package]().distribution
         words = f"{distribution} {installed_version(distribution, args.venv)}, {words}"
         names.insert(0, (args.package, args.venv))
-    searches = [
-        Search(name, venv, family, seed, args.evaluations)
+    jobs = [
+        Job(Search(name, family, seed), venv, args.evaluations)
         for name, venv in names
         for family in args.families
         for seed in range(args.seeds)
     ]
     with ProcessPoolExecutor(args.processes) as pool:
-        outcomes = dict(zip(searches, pool.map(outcome, searches), strict=True))
+        found = pool.map(outcome, jobs)
+        outcomes = dict(zip([job.search for job in jobs], found, strict=True))
     if args.save:
-        curves = [
-            [s.name, s.family, s.seed, o.evaluations, o.proposals, o.cpu_s, o.course.best]
-            for s, o in outcomes.items()
-        ]
-        args.save.write_text(json.dumps(curves), encoding="utf-8")
-    return f"{table(outcomes, [name for name, _ in names])}\n\n{words}"
+        save(outcomes, args.save)
+    return f"{table(outcomes)}\n\n{words}"
 
 
 def main() -> int:
     try:
-        print(run(arguments()))
+        args = arguments()
+        print(table(load(args.table)) if args.table else run(args))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -19,10 +19,12 @@ from benchmarks.search.packages.openevolve import OpenEvolveDialect
 from benchmarks.search.packages.package import (
     INSIDE,
     Assignment,
+    Outcome,
     Package,
     installed_version,
     run_package,
 )
+from benchmarks.search.packages.report import Search, load, save, table
 from benchmarks.search.packages.server import JUDGE, PROPOSER, ModelServer, curve
 from benchmarks.search.packages.shinka import ShinkaDialect
 from benchmarks.search.packages.source import body, programs, read, source
@@ -275,3 +277,32 @@ def test_the_command_tells_what_it_lacks_in_three_lines(venv: Sequence[str], tol
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 3
     assert told in done.stderr
+
+
+def test_one_table_of_saved_searches(tmp_path: Path) -> None:
+    """20 seeds are compared with `progressive`, 3 are not; what was not run is told."""
+
+    def outcomes(name: str, level: float, seeds: int, families: str) -> dict[Search, Outcome]:
+        return {
+            Search(name, family, seed): Outcome(curve([0.0, level + seed / 100], 4), 5, 3, 0.01)
+            for family in families
+            for seed in range(seeds)
+        }
+
+    ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
+    found = outcomes("progressive", 0.5, 20, "ab")
+    save({**found, **outcomes("behind", 0.4, 20, "ab")}, ours)
+    save({**outcomes("ahead", 0.6, 20, "a"), **outcomes("few", 0.1, 3, "ab")}, theirs)
+    loaded = load([ours, theirs])
+    assert {key: loaded[key] for key in found} == found
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table(loaded).splitlines()]
+    spread = "±0.059"
+    assert rows[2] == [
+        *("progressive", f"0.595 {spread}", "0.446 ±0.044", f"0.595 {spread}", "0.446 ±0.044"),
+        *("20", "5", "3", "2.00"),
+    ]
+    assert rows[3][1:3] == [f"0.495 {spread} >", "0.371 ±0.044 >"]
+    assert rows[4][1:6] == [f"0.695 {spread} <", "0.521 ±0.044 <", "not run", "not run", "20, 0"]
+    assert rows[5][1:6] == ["0.110 ±0.010", "0.083 ±0.007", "0.110 ±0.010", "0.083 ±0.007", "3"]
+    with pytest.raises(ValueError, match="twice"):
+        load([ours, ours])
