@@ -25,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.search.__main__ import SUITES, course, policy_named
+from benchmarks.search.__main__ import PEERS, SUITES, course, policy_named
 from benchmarks.search.__main__ import Job as SuiteJob
 from benchmarks.search.packages.control import search_over_http
 from benchmarks.search.packages.gepa import GepaPackage
@@ -36,6 +36,7 @@ from benchmarks.search.packages.shinka import ShinkaPackage
 from benchmarks.search.problems import Problem
 
 from harness.errors import UserError
+from harness.search.policies import BUILT_IN
 
 PACKAGES: dict[str, Callable[[], Package]] = {
     "openevolve": lambda: OpenEvolvePackage({}),
@@ -95,21 +96,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--families", nargs="*", default=families, choices=list(FAMILIES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--evaluations", type=int, default=100, help="the seed's among them")
-    parser.add_argument("--policies", nargs="*", default=["progressive", "greedy", "OpenEvolve"])
+    policies = ["progressive", "greedy", "OpenEvolve"]
+    parser.add_argument("--policies", nargs="*", default=policies, choices=[*BUILT_IN, *PEERS])
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--save", type=Path, help="every best-so-far curve as JSON")
     parser.add_argument("--table", type=Path, nargs="+", help="what was saved; nothing is run")
     return parser.parse_args()
 
 
-def run(args: argparse.Namespace) -> str:
-    """The table and what it was measured with.
+def searchers(args: argparse.Namespace) -> dict[str, Path | None]:
+    """What searches, with the environment of a package.
 
     Raises:
-        UserError: Without the package.
+        UserError: Without anything, or without the package.
     """
-    names: list[tuple[str, Path | None]] = [(policy, None) for policy in args.policies]
-    words = f"{args.seeds} seeds, {args.evaluations} evaluations; the control is the suite's own"
+    found: dict[str, Path | None] = dict.fromkeys(args.policies)
     if args.package:
         if args.venv is None:
             raise UserError(
@@ -118,11 +119,28 @@ def run(args: argparse.Namespace) -> str:
                 action=f"--venv DIR; python -m venv DIR makes one for {args.package}",
             )
         distribution = PACKAGES[args.package]().distribution
-        words = f"{distribution} {installed_version(distribution, args.venv)}, {words}"
-        names.insert(0, (args.package, args.venv))
+        print(distribution, installed_version(distribution, args.venv), end=", ")
+        found = {args.package: args.venv, **found}
+    if not found:
+        raise UserError(
+            "nothing to run",
+            expected="a package, policies or both",
+            action="--package NAME --venv DIR, or --policies NAME …",
+        )
+    return found
+
+
+def run(args: argparse.Namespace) -> None:
+    """Searches, and prints what they found.
+
+    Raises:
+        UserError: Without anything to run.
+    """
+    names = searchers(args)
+    print(f"{args.seeds} seeds, {args.evaluations} evaluations\n", flush=True)
     jobs = [
         Job(Search(name, family, seed), venv, args.evaluations)
-        for name, venv in names
+        for name, venv in names.items()
         for family in args.families
         for seed in range(args.seeds)
     ]
@@ -131,13 +149,18 @@ def run(args: argparse.Namespace) -> str:
         outcomes = dict(zip([job.search for job in jobs], found, strict=True))
     if args.save:
         save(outcomes, args.save)
-    return f"{table(outcomes)}\n\n{words}"
+    print(table(outcomes))
+    if args.policies:
+        print(f"\nOver HTTP as in the suite: {', '.join(args.policies)}")
 
 
 def main() -> int:
     try:
         args = arguments()
-        print(table(load(args.table)) if args.table else run(args))
+        if args.table:
+            print(table(load(args.table)))
+        else:
+            run(args)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
