@@ -10,6 +10,8 @@ from benchmarks.search.__main__ import OURS, Results, signs
 from benchmarks.search.drive import Course
 from benchmarks.search.packages.package import Outcome
 
+from harness.errors import UserError
+
 PAIRS = 20
 """The suite's test is an approximation for so many seeds or more; fewer get no sign."""
 
@@ -107,15 +109,25 @@ def load(paths: Sequence[Path]) -> dict[Search, Outcome]:
     """What was saved, of several files together.
 
     Raises:
-        ValueError: When two files have the same search, or other numbers of evaluations.
+        UserError: Without a file, and when two have the same search or other numbers of evaluations.
     """
     outcomes: dict[Search, Outcome] = {}
     for path in paths:
+        if not path.is_file():
+            raise _unusable(f"{path} is no file")
         for name, family, seed, *effort, best in json.loads(path.read_bytes()):
             search = Search(name, family, seed)
             if search in outcomes:
-                raise ValueError(f"{path}: {search} is there twice")
+                raise _unusable(f"{path} has {search} a second time")
             outcomes[search] = Outcome(Course(best, []), *effort)
-    if len({len(found.course.best) for found in outcomes.values()}) > 1:
-        raise ValueError("searches of different lengths have no common table")
+    if len({len(found.course.best) for found in outcomes.values()}) != 1:
+        raise _unusable("the files have searches of different lengths")
     return outcomes
+
+
+def _unusable(wrong: str) -> UserError:
+    return UserError(
+        wrong,
+        expected="files written with --save, each search once, with equal --evaluations",
+        action="name others after --table",
+    )

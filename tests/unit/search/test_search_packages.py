@@ -304,5 +304,10 @@ def test_one_table_of_saved_searches(tmp_path: Path) -> None:
     assert rows[3][1:3] == [f"0.495 {spread} >", "0.371 ±0.044 >"]
     assert rows[4][1:6] == [f"0.695 {spread} <", "0.521 ±0.044 <", "not run", "not run", "20, 0"]
     assert rows[5][1:6] == ["0.110 ±0.010", "0.083 ±0.007", "0.110 ±0.010", "0.083 ±0.007", "3"]
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(UserError, match="second time"):
         load([ours, ours])
+    save({Search("short", "a", 0): Outcome(curve([0.0], 2), 1, 0, 0.0)}, theirs)
+    with pytest.raises(UserError, match="different lengths"):
+        load([ours, theirs])
+    with pytest.raises(UserError, match="no file"):
+        load([tmp_path / "none.json"])
