@@ -109,7 +109,7 @@ def load(paths: Sequence[Path]) -> dict[Search, Outcome]:
     """What was saved, of several files together.
 
     Raises:
-        UserError: Without a file, and when two have the same search or other numbers of evaluations.
+        UserError: Without a file; when two have the same search, or other numbers of evaluations.
     """
     outcomes: dict[Search, Outcome] = {}
     for path in paths:
