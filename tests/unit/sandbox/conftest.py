@@ -1,9 +1,12 @@
 """Fixtures of the sandbox's tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.sandbox.folder_sandbox import FolderSandbox
 
+from harness.sandbox.placing import clear
 from harness.sandbox.repository import Repository
 
 
@@ -17,3 +20,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def repository(tmp_path: Path) -> Repository:
     """A new one for each test."""
     return Repository.create(tmp_path / "attempts.git")
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[FolderSandbox]:
+    """In an empty folder; modules that need isolation have their own."""
+    (tmp_path / "work").mkdir()
+    yield FolderSandbox(tmp_path / "work")
+    clear(tmp_path / "work")  # pytest's own clean-up does not cope with every tree
