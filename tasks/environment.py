@@ -167,9 +167,9 @@ def _set_up(folder: Path, setup: Setup, where: str) -> None:
     """Run the commands with the environment's programs first on the path."""
     with tempfile.TemporaryDirectory(prefix="harness-setup-") as work:
         for name, data in setup.files.items():
-            path = Path(work, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            file = Path(work, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
         path = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         environ = {**os.environ, "VIRTUAL_ENV": str(folder), "PATH": path}
         environ.pop("PYTHONHOME", None)
