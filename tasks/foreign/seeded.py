@@ -33,7 +33,7 @@ class SeedSpec(BaseModel):
     """A git repository: a folder relative to task.yaml, or an address that git understands."""
     commit: str = Field(default="HEAD", pattern=r"^[\w./@^~-]+$")
     """Of `repository`: a commit, tag or branch."""
-    folder: str = Field(default="", pattern=r"^(?!/|.*\.\.)[^\\]*$")
+    folder: str = Field(default="", pattern=r"^([^/.:\\][^:\\]*)?$")
     """Of `repository`: only this folder of it, as the top."""
 
 
