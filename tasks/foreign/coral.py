@@ -57,8 +57,10 @@ class CoralFormat:
         setup = _Setup(folder, grader.texts("setup"))
         seed, notes = _seed(folder, config.section("workspace"))
         timeout = grader.number("timeout", 300)
+        if timeout < 0:
+            raise grader.wrong("timeout", timeout, "seconds, 0 or more (0: no limit)")
         description = _description(task)
-        options = {
+        options: dict[str, Any] = {
             "name": name,
             "description": description,
             "entrypoint": entrypoint,

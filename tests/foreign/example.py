@@ -1,4 +1,4 @@
-"""The small tasks in `examples/`, each in the format of another tool, and changed copies of them."""
+"""The small tasks in `examples/`, each in the format of another tool, and copies to change."""
 
 import shutil
 from collections.abc import Mapping

@@ -5,8 +5,8 @@
 Graders often run a script that imports the candidate and then prints the verdict, and read the last
 line that it printed: a candidate that prints one itself and ends the process would be believed.
 Here the program runs in a child. Only a program that is run to its last line, or that ends itself
-with `sys.exit`, is believed, and only what it had printed by then: whatever else ends the child, its
-output is dropped and the exit code is 70. A candidate that patches the program in memory is not
+with `sys.exit`, is believed, and only what it had printed by then: whatever else ends the child,
+its output is dropped and the exit code is 70. A candidate that patches the program in memory is not
 found out. A program below HARNESS_SUBMISSION is the candidate's own: what it prints is its answer,
 and it may end as it likes.
 """
