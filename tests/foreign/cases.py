@@ -79,6 +79,9 @@ CASCADE = (
 SHINKAEVOLVE = (
     Case("imports what is not there", "shinka_plain", BROKEN, ("nothing_there",),
          task_files={"evaluate.py": "import nothing_there\n"}),
+    Case("imports what the shim does not have", "shinka_plain", BROKEN, ("'shinka.llm'",),
+         task_files={"evaluate.py": "from shinka.core import run_shinka_eval\n"
+                     "from shinka.llm import LLMClient\n"}),
     Case("is no Python", "shinka_plain", BROKEN, ("SyntaxError",),
          task_files={"evaluate.py": "def main(\n"}),
     Case("raises", "shinka_plain", FAILED, ("KeyError: 'VALUE'",),

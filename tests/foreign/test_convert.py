@@ -133,6 +133,27 @@ def test_setup_of_graders(tmp_path: Path) -> None:
     assert "extras [dev] are not installed" in notes(task)
 
 
+def test_repositories_of_coral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its paths are relative to where CORAL is started, which may be anywhere above the task."""
+    repo_path = ("./examples/coral_packaged/seed", "./{}")
+    inside = copied("coral_packaged", tmp_path / "coral" / "examples", {"repo/main.py": "x = 1\n"})
+    text = (inside / "task.yaml").read_text("utf-8")
+    for named in ("examples/coral_packaged/repo", "repo"):
+        changed = text.replace(repo_path[0], repo_path[1].format(named))
+        (inside / "task.yaml").write_text(changed, "utf-8")
+        files = {path.name for path in load_task(inside).seed.iterdir()}
+        assert files == {"main.py", "solve.py"}
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "other.py").write_text("x = 1\n", "utf-8")
+    (inside / "seed" / "solve.py").unlink()
+    (inside / "seed").rmdir()
+    (inside / "task.yaml").write_text(text.replace(repo_path[0], "./elsewhere"), "utf-8")
+    with pytest.raises(TaskError, match=r"(?s)'workspace\.repo_path' is '\./elsewhere'.*start"):
+        load_task(inside)
+    monkeypatch.chdir(tmp_path)
+    assert {path.name for path in load_task(inside).seed.iterdir()} == {"other.py"}
+
+
 def test_keys_of_ones_own_on_top(tmp_path: Path) -> None:
     over = "budget: {evaluations: 7}\nevaluator: {repeats: 3}\nbest_known: {value: 10, source: x}\n"
     task = load("openevolve_plain", tmp_path, {"harness_task.yaml": over})

@@ -44,6 +44,19 @@ def number(value: Any) -> float | None:
     return plain if math.isfinite(plain) else None
 
 
+def there(module: str) -> bool:
+    """Whether a module can be found; below packages only where they are ours, nothing is run."""
+    top, *parts = module.split(".")
+    if top in sys.stdlib_module_names:
+        return True
+    found = PathFinder.find_spec(top, [str(TASK), *sys.path, SHIMS])
+    if found is None or not str(found.origin).startswith(SHIMS):
+        return found is not None
+    return not parts or any(
+        Path(SHIMS, top, *parts).with_suffix(end).exists() for end in ("", ".py")
+    )
+
+
 def prepare(private: Path) -> None:
     """Look whether `evaluate.py` could begin at all: nothing of that is the candidate's doing.
 
@@ -57,9 +70,7 @@ def prepare(private: Path) -> None:
         if is_a(ast.ImportFrom, node) and not node.level:
             names = [node.module]
         for name in names:
-            top = name.split(".")[0]
-            known = top in sys.stdlib_module_names or top in sys.builtin_module_names
-            if not known and PathFinder.find_spec(top, [str(TASK), *sys.path, SHIMS]) is None:
+            if not there(name):
                 raise ModuleNotFoundError(f"{file.name} imports {name!r}, which is not there")
 
 
