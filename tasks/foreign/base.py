@@ -25,7 +25,8 @@ LEFT_OUT = IGNORED | {".venv", "venv", "node_modules", ".pytest_cache", ".mypy_c
 class Native:
     """A task in native form, not written yet. `file` is the content of task.yaml.
 
-    The others are files by their path below the folder of that name. `notes` say what of the
+    The others are files by their path below the folder of that name; those of `beside` lie beside
+    task.yaml. `notes` say what of the
     original means nothing here, and what to do about it.
     """
 
@@ -33,6 +34,7 @@ class Native:
     seed: Sources
     evaluator: Sources
     private: Sources = field(default_factory=dict[str, Source])
+    beside: Sources = field(default_factory=dict[str, Source])
     notes: tuple[str, ...] = ()
 
 

@@ -57,6 +57,8 @@ class CoralFormat:
         setup = _Setup(folder, grader.texts("setup"))
         seed, notes = _seed(folder, config.section("workspace"))
         timeout = grader.number("timeout", 300)
+        if timeout < 0:
+            raise grader.wrong("timeout", timeout, "seconds, 0 or more (0: no limit)")
         description = _description(task)
         options: dict[str, Any] = {
             "name": name,
@@ -134,12 +136,16 @@ def _seed(folder: Path, workspace: Keys) -> tuple[dict[str, Source], list[str]]:
     notes: list[str] = []
     files: dict[str, Source] = {}
     named = workspace.text("repo_path", ".")
-    repository = next((p for p in (Path(named), folder / named) if p.is_dir()), None)
+    repository = _repository(folder, named)
     own = folder / "seed"
     if named != "." and repository is not None and repository.resolve() != own.resolve():
         files |= tree(repository)
     elif named != "." and repository is None and not own.is_dir():
-        raise workspace.wrong("repo_path", named, "a folder below the working directory")
+        raise TaskError(
+            f"{folder / TASK_FILE}: 'workspace.repo_path' is {named!r}, which is no folder here",
+            expected="a folder, relative to the working directory as for CORAL",
+            action="start the harness where CORAL would be started",
+        )
     if own.is_dir():
         files |= tree(own)
     if not files:
@@ -155,6 +161,13 @@ def _seed(folder: Path, workspace: Keys) -> tuple[dict[str, Source], list[str]]:
             "seed/pyproject.toml and of well-known imports are there"
         )
     return files, notes
+
+
+def _repository(folder: Path, named: str) -> Path | None:
+    """From the working directory, as CORAL; else whatever above the task leads into the task."""
+    top = folder.resolve()
+    above = (place for place in (each / named for each in top.parents) if top in place.parents)
+    return next((p for p in (Path(named), folder / named, *above) if p.is_dir()), None)
 
 
 class _Setup:

@@ -13,7 +13,7 @@ import yaml
 
 from harness.errors import TaskError
 from harness.tasks.environment import cache_folder
-from harness.tasks.foreign.base import Format, Native
+from harness.tasks.foreign.base import Format, Native, Sources, below
 from harness.tasks.foreign.config import read_yaml
 from harness.tasks.foreign.coral import CoralFormat
 from harness.tasks.foreign.imported import IMPORTED
@@ -48,31 +48,36 @@ class Conversion:
             OSError: It cannot be written.
         """
         folder.mkdir(parents=True)
-        native = self.native
-        parts = {"seed": native.seed, "evaluator": native.evaluator, "private": native.private}
-        for part, sources in parts.items():
-            for name, source in sources.items():
-                target = folder / part / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if isinstance(source, bytes):
-                    target.write_bytes(source)
-                else:
-                    shutil.copyfile(source, target)
-        text = yaml.safe_dump(native.file, sort_keys=False, allow_unicode=True, width=100)
+        for name, source in self._files().items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(source, bytes):
+                target.write_bytes(source)
+            else:
+                shutil.copyfile(source, target)
+        text = yaml.safe_dump(self.native.file, sort_keys=False, allow_unicode=True, width=100)
         (folder / TASK_FILE).write_text(text, encoding="utf-8")
         (folder / IMPORTED).write_text(json.dumps(self.about, indent=2) + "\n", encoding="utf-8")
 
     @property
     def key(self) -> str:
         """The same for the same content."""
-        native = self.native
-        digest = hashlib.sha256(json.dumps([native.file, self.about], sort_keys=True).encode())
-        for part in (native.seed, native.evaluator, native.private):
-            for name, source in sorted(part.items()):
-                data = source if isinstance(source, bytes) else source.read_bytes()
-                for piece in (name.encode("utf-8", "surrogateescape"), data):
-                    digest.update(hashlib.sha256(piece).digest())
+        about = json.dumps([self.native.file, self.about], sort_keys=True)
+        digest = hashlib.sha256(about.encode())
+        for name, source in sorted(self._files().items()):
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            for piece in (name.encode("utf-8", "surrogateescape"), data):
+                digest.update(hashlib.sha256(piece).digest())
         return digest.hexdigest()[:24]
+
+    def _files(self) -> Sources:
+        """All files by their path below the task's folder."""
+        native = self.native
+        parts = {"seed": native.seed, "evaluator": native.evaluator, "private": native.private}
+        files = dict(native.beside)
+        for part, sources in parts.items():
+            files |= below(part, sources)
+        return files
 
 
 def conversion(folder: Path) -> Conversion | None:

@@ -48,9 +48,12 @@ class OpenEvolveFormat:
                 expected=f"{EVALUATOR} with evaluate(program_path)",
                 action=f"put {EVALUATOR} beside {program.name}",
             )
-        config = Keys(read_yaml(folder / CONFIG), folder / CONFIG)
+        path, notes = _config(folder)
+        config = Keys(read_yaml(path), path)
         evaluator, prompt = config.section("evaluator"), config.section("prompt")
         timeout = evaluator.number("timeout", TIMEOUT_S)
+        if timeout <= 0:
+            raise evaluator.wrong("timeout", timeout, "seconds, above 0")
         thresholds = _thresholds(evaluator)
         cascade = bool(evaluator.get("cascade_evaluation", True))
         options = {
@@ -62,7 +65,7 @@ class OpenEvolveFormat:
             "features": config.section("database").get("feature_dimensions", []),
         }
         files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
-        packages, notes = _requirements(folder, files)
+        packages, more = _requirements(folder, files)
         budget = int(config.number("max_iterations", 100))
         file: dict[str, Any] = {
             "name": task_name(folder.resolve().name),
@@ -89,7 +92,7 @@ class OpenEvolveFormat:
                 OPTIONS: json.dumps(options, indent=2).encode(),
                 **below("task", files),
             },
-            notes=(*notes, *_notes(config)),
+            notes=(*notes, *more, *_notes(config, path.name)),
         )
 
 
@@ -106,6 +109,16 @@ def _program(folder: Path) -> Path:
             action=f"keep one of {', '.join(path.name for path in programs)}",
         )
     return programs[0]
+
+
+def _config(folder: Path) -> tuple[Path, list[str]]:
+    """`config.yaml`, else the first of those that are named alike, and notes on the others."""
+    path = folder / CONFIG
+    others = sorted(folder.glob("config*.yaml"))
+    if path.is_file() or not others:
+        return path, []
+    passed = [f"{each.name} is passed over: {others[0].name} is read" for each in others[1:]]
+    return others[0], passed
 
 
 def _thresholds(evaluator: Keys) -> list[float]:
@@ -135,21 +148,21 @@ def _description(prompt: Keys, program: str) -> str:
     )
 
 
-def _notes(config: Keys) -> Iterator[str]:
+def _notes(config: Keys, file: str) -> Iterator[str]:
     ignored: list[str] = []
     for key in config.unknown():
         top = key.split(".")[0]
         if top == "llm":
             continue
         if top in DEAD:
-            yield f"{CONFIG}: {key!r} is read by nothing, in OpenEvolve either"
+            yield f"{file}: {key!r} is read by nothing, in OpenEvolve either"
         else:
             ignored.append(key)
     search = [key for key in ignored if key.split(".")[0] in SEARCH]
     if search:
-        yield f"{CONFIG}: how OpenEvolve searches means nothing here: {', '.join(search)}"
+        yield f"{file}: how OpenEvolve searches means nothing here: {', '.join(search)}"
     if config.get("llm"):
-        yield f"{CONFIG}: 'llm' is passed over; models are named with --model (docs/models.md)"
+        yield f"{file}: 'llm' is passed over; models are named with --model (docs/models.md)"
     for key in ignored:
         if key not in search:
-            yield f"{CONFIG}: {key!r} is passed over"
+            yield f"{file}: {key!r} is passed over"

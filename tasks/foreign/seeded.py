@@ -15,10 +15,11 @@ from pydantic import BaseModel, Field, ValidationError
 from harness.errors import TaskError
 from harness.patterns import matcher
 from harness.tasks.evaluation import Strict
-from harness.tasks.foreign.base import LEFT_OUT, Native, Source, tree
+from harness.tasks.foreign.base import LEFT_OUT, Native, Source, below, tree
 from harness.tasks.foreign.config import Keys, read_yaml
 
 TASK_FILE = "task.yaml"
+BESIDE = ("knowledge", "cheats", "honest")
 GIT_TIMEOUT_S = 600
 
 
@@ -65,11 +66,14 @@ class SeededFormat:
         seed = _submitted(path, file, seed)
         if not seed:
             raise _wrong(path, "there is no file in it", "the files of a first solution")
-        parts: dict[str, dict[str, Source]] = {
-            name: dict(tree(folder / name)) if (folder / name).is_dir() else {}
-            for name in ("evaluator", "private")
-        }
-        return Native(file, seed, parts["evaluator"], parts["private"], tuple(notes))
+        evaluator, private = (_below(folder / name) for name in ("evaluator", "private"))
+        beside = [below(name, _below(folder / name)) for name in BESIDE]
+        together = {name: source for files in beside for name, source in files.items()}
+        return Native(file, seed, evaluator, private, together, tuple(notes))
+
+
+def _below(folder: Path) -> dict[str, Source]:
+    return dict(tree(folder)) if folder.is_dir() else {}
 
 
 def _spec(path: Path, value: Any) -> SeedSpec:

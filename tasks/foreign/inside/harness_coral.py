@@ -14,6 +14,7 @@ import json
 import math
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from numbers import Real
@@ -113,17 +114,26 @@ def grade(grader: Any, submission: Path) -> Any:
     task = types.Task(id=name, name=name, description=OPTIONS["description"], metadata=about)
     limit = OPTIONS["grader"]["timeout"]
 
-    def late(number: int, frame: FrameType | None) -> None:
+    late = TimeoutError(f"the grader took longer than {limit:g} s")
+    alarms: list[int] = []
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        alarms.append(number)
         raise LateError
 
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, limit)  # 0: none
     try:
-        return asyncio.run(grader.grade(str(submission), [task]))
+        bundle = asyncio.run(grader.grade(str(submission), [task]))
     except LateError:
-        raise TimeoutError(f"the grader took longer than {limit:g} s") from None
+        raise late from None
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"in the grader: {error}") from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    if alarms:  # with a bare `except` the grader caught it
+        raise late
+    return bundle
 
 
 def judge(submission: Path, private: Path, seed: int) -> dict[str, Any]:
@@ -135,6 +145,7 @@ def judge(submission: Path, private: Path, seed: int) -> dict[str, Any]:
     """
     # Graders write beside the code and in a home of their own; neither outlives the evaluation.
     os.environ.setdefault("HOME", tempfile.gettempdir())
+    os.environ["HARNESS_SUBMISSION"] = str(submission)
     bundle = grade(make(private), submission)
     value = getattr(bundle, "aggregated", None)
     if not hasattr(bundle, "scores"):

@@ -7,6 +7,7 @@ must have come to its own end: a candidate that writes these files and ends the 
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.machinery import PathFinder
 from numbers import Real
 from pathlib import Path
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 OPTIONS = json.loads((HERE / "harness_options.json").read_text(encoding="utf-8"))
 TASK = HERE / "task"
+SHIMS = str(HERE / "shims")
 ENDED_EARLY = 70
 """Exit code of `harness_guard.py`."""
 
@@ -41,13 +44,34 @@ def number(value: Any) -> float | None:
     return plain if math.isfinite(plain) else None
 
 
+def there(module: str) -> bool:
+    """Whether a module can be found; below packages only where they are ours, nothing is run."""
+    top, *parts = module.split(".")
+    if top in sys.stdlib_module_names:
+        return True
+    found = PathFinder.find_spec(top, [str(TASK), *sys.path, SHIMS])
+    if found is None or not str(found.origin).startswith(SHIMS):
+        return found is not None
+    return not parts or any(
+        Path(SHIMS, top, *parts).with_suffix(end).exists() for end in ("", ".py")
+    )
+
+
 def prepare(private: Path) -> None:
-    """
+    """Look whether `evaluate.py` could begin at all: nothing of that is the candidate's doing.
+
     Raises:
-        SyntaxError: `evaluate.py` is no Python program.
+        SyntaxError: It is no Python program.
+        ModuleNotFoundError: A package that it imports at its top is not there.
     """
     file = TASK / OPTIONS["evaluator"]
-    compile(file.read_bytes(), str(file), "exec")
+    for node in ast.parse(file.read_bytes(), str(file)).body:
+        names = [alias.name for alias in node.names] if is_a(ast.Import, node) else []
+        if is_a(ast.ImportFrom, node) and not node.level:
+            names = [node.module]
+        for name in names:
+            if not there(name):
+                raise ModuleNotFoundError(f"{file.name} imports {name!r}, which is not there")
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -88,8 +112,7 @@ def judge(submission: Path, private: Path, seed: int) -> dict[str, Any]:
     results = folder / "results"
     results.mkdir()
     program = shutil.copyfile(source, folder / f"main{source.suffix}")
-    shims = str(HERE / "shims")
-    paths = [str(TASK), os.environ.get("PYTHONPATH", ""), shims]
+    paths = [str(TASK), os.environ.get("PYTHONPATH", ""), SHIMS]
     command = [
         sys.executable, str(HERE / "harness_guard.py"), str(TASK / OPTIONS["evaluator"]),
         "--program_path", str(program), "--results_dir", str(results), *OPTIONS["arguments"],
@@ -105,9 +128,9 @@ def judge(submission: Path, private: Path, seed: int) -> dict[str, Any]:
         stderr=subprocess.PIPE, check=False, text=True, errors="replace",
     )  # fmt: skip
     sys.stderr.write(ended.stderr[-4000:])
-    if ended.returncode == ENDED_EARLY:
-        raise RuntimeError("evaluate.py was ended before it came to its end")
     tail = ended.stderr.strip()[-1500:]
+    if ended.returncode == ENDED_EARLY:
+        raise RuntimeError(f"evaluate.py did not come to its end\n{tail}")
     try:
         correct = document(results / "correct.json")
         metrics = document(results / "metrics.json")
@@ -121,4 +144,6 @@ def judge(submission: Path, private: Path, seed: int) -> dict[str, Any]:
             "metrics": flat(metrics),
             "feedback": "\n".join(["not correct", *filter(None, feedback)]),
         }
+    if "combined_score" not in metrics:
+        raise ValueError(f"metrics.json has no 'combined_score' among {sorted(metrics)}")
     return {"score": score, "metrics": flat(metrics), "feedback": "\n".join(filter(None, feedback))}

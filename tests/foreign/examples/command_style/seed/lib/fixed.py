@@ -1,0 +1,2 @@
+def loss(rate: float) -> float:
+    return (rate - 1.0) ** 2

@@ -1,0 +1,6 @@
+FIRST = 1.0
+SECOND = 2.0
+
+
+def values():
+    return [FIRST, SECOND]

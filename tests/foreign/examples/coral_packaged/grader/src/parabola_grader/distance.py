@@ -1,0 +1,2 @@
+def squared(x: float, target: float) -> float:
+    return (x - target) ** 2

@@ -1,0 +1,2 @@
+def height(x: float) -> float:
+    return 10.0 - (x - 2.5) ** 2
