@@ -110,7 +110,8 @@ def below(prefix: str, sources: Sources) -> dict[str, Source]:
 
 def adapter(name: str, shim: str) -> dict[str, Source]:
     """The program that runs a foreign evaluator, and the modules it may import."""
-    own: dict[str, Source] = {name: INSIDE / name, "harness_guard.py": INSIDE / "harness_guard.py"}
+    beside = (name, "harness_guard.py", "harness_numbers.py")
+    own: dict[str, Source] = {each: INSIDE / each for each in beside}
     return own | below(f"shims/{shim}", tree(SHIMS / shim))
 
 

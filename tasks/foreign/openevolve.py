@@ -6,13 +6,13 @@ What its evaluators may rely on is in `inside/harness_openevolve.py`. Source: Op
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from harness.errors import TaskError
 from harness.tasks.editable import has_blocks
 from harness.tasks.foreign.base import OPTIONS, Native, Source, adapter, below, task_name, tree
-from harness.tasks.foreign.config import Keys, read_yaml
-from harness.tasks.foreign.requirements import declared, imported, merged
+from harness.tasks.foreign.config import Keys, is_a, read_yaml
+from harness.tasks.foreign.requirements import needed
 
 EVALUATOR = "evaluator.py"
 PROGRAM = "initial_program"
@@ -65,7 +65,7 @@ class OpenEvolveFormat:
             "features": config.section("database").get("feature_dimensions", []),
         }
         files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
-        packages, more = _requirements(folder, files)
+        packages, more = needed(folder, files)
         budget = int(config.number("max_iterations", 100))
         file: dict[str, Any] = {
             "name": task_name(folder.resolve().name),
@@ -124,20 +124,12 @@ def _config(folder: Path) -> tuple[Path, list[str]]:
 def _thresholds(evaluator: Keys) -> list[float]:
     values = evaluator.get("cascade_thresholds", list(THRESHOLDS))
     found: list[float] = []
-    for item in cast(list[Any], values) if isinstance(values, list) else [None]:
+    items: list[Any] = values if is_a(list, values) else [None]
+    for item in items:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise evaluator.wrong("cascade_thresholds", values, "a list of numbers")
         found.append(float(item))
     return found
-
-
-def _requirements(folder: Path, files: dict[str, Source]) -> tuple[list[str], list[str]]:
-    """What is declared, else the well-known packages that evaluator and programs import."""
-    listed, notes = ([], list[str]())
-    if (folder / "requirements.txt").is_file():
-        listed, notes = declared(folder / "requirements.txt")
-    paths = [path for name, path in files.items() if name.endswith(".py") and "/" not in name]
-    return merged(listed, imported(path for path in paths if isinstance(path, Path))), notes
 
 
 def _description(prompt: Keys, program: str) -> str:

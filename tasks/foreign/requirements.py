@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -48,6 +48,22 @@ def imported(files: Iterable[Path]) -> list[str]:
                 modules.add(node.module.split(".")[0])
     modules -= set(sys.stdlib_module_names)
     return sorted({WELL_KNOWN[name] for name in modules if name in WELL_KNOWN})
+
+
+def needed(
+    folder: Path, files: Mapping[str, Path | bytes], *, skip: str = ""
+) -> tuple[list[str], list[str]]:
+    """What a folder's requirements.txt and the programs at its top ask for, and notes."""
+    listed: list[str] = []
+    notes: list[str] = []
+    if (folder / "requirements.txt").is_file():
+        listed, notes = declared(folder / "requirements.txt")
+    programs = [
+        path
+        for name, path in files.items()
+        if isinstance(path, Path) and name.endswith(".py") and name != skip and "/" not in name
+    ]
+    return merged(listed, imported(programs)), notes
 
 
 def merged(*lists: Sequence[str]) -> list[str]:

@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from harness.errors import TaskError
 from harness.tasks.editable import has_blocks
 from harness.tasks.foreign.base import OPTIONS, Native, Source, adapter, below, task_name, tree
-from harness.tasks.foreign.config import Keys, read_yaml
-from harness.tasks.foreign.requirements import declared, imported, merged
+from harness.tasks.foreign.config import Keys, is_a, read_yaml
+from harness.tasks.foreign.requirements import needed
 
 EVALUATOR = "evaluate.py"
 RUNNER = "run_evo.py"
@@ -42,13 +42,15 @@ class ShinkaFormat:
         timeout = _seconds(values.get("time")) or TIMEOUT_S
         budget = values.get("num_generations")
         files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
-        packages, more = _requirements(folder, files)
+        packages, more = needed(folder, files, skip=RUNNER)
         given: Any = values.get("extra_cmd_args")
-        pairs = cast(dict[Any, Any], given).items() if isinstance(given, dict) else ()
+        extra: dict[str, Any] = given if is_a(dict, given) else {}
         options: dict[str, Any] = {
             "evaluator": EVALUATOR,
             "program": program.name,
-            "arguments": [word for key, value in pairs for word in (f"--{key}", str(value))],
+            "arguments": [
+                word for key, value in extra.items() for word in (f"--{key}", str(value))
+            ],
         }
         text = str(values.get("task_sys_msg") or "").strip() or "Improve the program."
         file: dict[str, Any] = {
@@ -83,18 +85,6 @@ class ShinkaFormat:
 def _programs(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.glob("initial.*") if path.is_file())
     return [path for path in found if path.suffix in SUFFIXES]
-
-
-def _requirements(folder: Path, files: dict[str, Source]) -> tuple[list[str], list[str]]:
-    listed, notes = ([], list[str]())
-    if (folder / "requirements.txt").is_file():
-        listed, notes = declared(folder / "requirements.txt")
-    used = [
-        path
-        for name, path in files.items()
-        if isinstance(path, Path) and name.endswith(".py") and name != RUNNER and "/" not in name
-    ]
-    return merged(listed, imported(used)), notes
 
 
 def _program(folder: Path, values: Mapping[str, Any]) -> Path:

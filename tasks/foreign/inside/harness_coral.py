@@ -11,15 +11,15 @@ import asyncio
 import importlib
 import importlib.util
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from numbers import Real
 from pathlib import Path
 from types import FrameType
+
+from harness_numbers import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,19 +29,6 @@ HERE = Path(__file__).resolve().parent
 OPTIONS = json.loads((HERE / "harness_options.json").read_text(encoding="utf-8"))
 os.environ["HARNESS_GUARD"] = str(HERE / "harness_guard.py")
 FOUND: dict[str, Any] = {}
-
-
-def is_a(kind: type, value: Any) -> bool:
-    """`isinstance`, without telling a type checker."""
-    return isinstance(value, kind)
-
-
-def number(value: Any) -> float | None:
-    """`value` if it is a finite number (NumPy's included; a boolean is none)."""
-    if not is_a(Real, value) or type(value).__name__ in ("bool", "bool_"):
-        return None
-    plain = float(value)
-    return plain if math.isfinite(plain) else None
 
 
 class LateError(BaseException):

@@ -13,7 +13,6 @@ import asyncio
 import importlib.util
 import inspect
 import json
-import math
 import os
 import shutil
 import signal
@@ -24,6 +23,8 @@ from numbers import Real
 from pathlib import Path
 from types import FrameType, ModuleType
 
+from harness_numbers import is_a, number
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -33,19 +34,6 @@ OPTIONS = json.loads((HERE / "harness_options.json").read_text(encoding="utf-8")
 TASK = HERE / "task"
 MAX_ARTIFACTS = 20_000
 STAGES = ("evaluate_stage1", "evaluate_stage2", "evaluate_stage3")
-
-
-def is_a(kind: type, value: Any) -> bool:
-    """`isinstance`, without telling a type checker."""
-    return isinstance(value, kind)
-
-
-def number(value: Any) -> float | None:
-    """`value` if it is a finite number (NumPy's included; a boolean is none)."""
-    if not is_a(Real, value) or type(value).__name__ in ("bool", "bool_"):
-        return None
-    plain = float(value)
-    return plain if math.isfinite(plain) else None
 
 
 class StageTimeoutError(BaseException):

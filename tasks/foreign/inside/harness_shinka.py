@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from importlib.machinery import PathFinder
-from numbers import Real
 from pathlib import Path
+
+from harness_numbers import is_a, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,19 +29,6 @@ TASK = HERE / "task"
 SHIMS = str(HERE / "shims")
 ENDED_EARLY = 70
 """Exit code of `harness_guard.py`."""
-
-
-def is_a(kind: type, value: Any) -> bool:
-    """`isinstance`, without telling a type checker."""
-    return isinstance(value, kind)
-
-
-def number(value: Any) -> float | None:
-    """`value` if it is a finite number (NumPy's included; a boolean is none)."""
-    if not is_a(Real, value) or type(value).__name__ in ("bool", "bool_"):
-        return None
-    plain = float(value)
-    return plain if math.isfinite(plain) else None
 
 
 def there(module: str) -> bool:
@@ -89,7 +76,7 @@ def document(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name} is not JSON: {error}") from None
     if not is_a(dict, found):
         raise TypeError(f"{path.name} holds a {type(found).__name__}, not an object")
-    return found
+    return dict(found)
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, float]:
