@@ -6,7 +6,7 @@ What its evaluators may rely on is in `inside/harness_openevolve.py`. Source: Op
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from harness.errors import TaskError
 from harness.tasks.editable import has_blocks
@@ -124,7 +124,8 @@ def _config(folder: Path) -> tuple[Path, list[str]]:
 def _thresholds(evaluator: Keys) -> list[float]:
     values = evaluator.get("cascade_thresholds", list(THRESHOLDS))
     found: list[float] = []
-    for item in cast(list[Any], values) if isinstance(values, list) else [None]:
+    items: list[Any] = values if isinstance(values, list) else [None]
+    for item in items:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise evaluator.wrong("cascade_thresholds", values, "a list of numbers")
         found.append(float(item))
@@ -133,7 +134,7 @@ def _thresholds(evaluator: Keys) -> list[float]:
 
 def _requirements(folder: Path, files: dict[str, Source]) -> tuple[list[str], list[str]]:
     """What is declared, else the well-known packages that evaluator and programs import."""
-    listed, notes = ([], list[str]())
+    listed, notes = list[str](), list[str]()
     if (folder / "requirements.txt").is_file():
         listed, notes = declared(folder / "requirements.txt")
     paths = [path for name, path in files.items() if name.endswith(".py") and "/" not in name]

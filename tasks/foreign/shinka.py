@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from harness.errors import TaskError
 from harness.tasks.editable import has_blocks
@@ -44,11 +44,13 @@ class ShinkaFormat:
         files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
         packages, more = _requirements(folder, files)
         given: Any = values.get("extra_cmd_args")
-        pairs = cast(dict[Any, Any], given).items() if isinstance(given, dict) else ()
+        pairs: dict[Any, Any] = given if isinstance(given, dict) else {}
         options: dict[str, Any] = {
             "evaluator": EVALUATOR,
             "program": program.name,
-            "arguments": [word for key, value in pairs for word in (f"--{key}", str(value))],
+            "arguments": [
+                word for key, value in pairs.items() for word in (f"--{key}", str(value))
+            ],
         }
         text = str(values.get("task_sys_msg") or "").strip() or "Improve the program."
         file: dict[str, Any] = {
@@ -86,7 +88,7 @@ def _programs(folder: Path) -> list[Path]:
 
 
 def _requirements(folder: Path, files: dict[str, Source]) -> tuple[list[str], list[str]]:
-    listed, notes = ([], list[str]())
+    listed, notes = list[str](), list[str]()
     if (folder / "requirements.txt").is_file():
         listed, notes = declared(folder / "requirements.txt")
     used = [

@@ -89,7 +89,7 @@ def document(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name} is not JSON: {error}") from None
     if not is_a(dict, found):
         raise TypeError(f"{path.name} holds a {type(found).__name__}, not an object")
-    return found
+    return dict(found)
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, float]:
