@@ -105,7 +105,7 @@ class Keys:
             return [value]
         if not isinstance(value, list):
             raise self.wrong(key, value, "a list of texts")
-        items: list[Any] = value
+        items = cast(list[object], value)
         if not all(isinstance(item, str) for item in items):
             raise self.wrong(key, items, "a list of texts")
         return [str(item) for item in items]

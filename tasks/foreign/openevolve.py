@@ -6,7 +6,7 @@ What its evaluators may rely on is in `inside/harness_openevolve.py`. Source: Op
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.errors import TaskError
 from harness.tasks.editable import has_blocks
@@ -124,8 +124,7 @@ def _config(folder: Path) -> tuple[Path, list[str]]:
 def _thresholds(evaluator: Keys) -> list[float]:
     values = evaluator.get("cascade_thresholds", list(THRESHOLDS))
     found: list[float] = []
-    items: list[Any] = values if isinstance(values, list) else [None]
-    for item in items:
+    for item in cast(list[object], values) if isinstance(values, list) else [None]:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise evaluator.wrong("cascade_thresholds", values, "a list of numbers")
         found.append(float(item))

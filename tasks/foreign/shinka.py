@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.errors import TaskError
 from harness.tasks.editable import has_blocks
@@ -44,7 +44,7 @@ class ShinkaFormat:
         files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
         packages, more = _requirements(folder, files)
         given: Any = values.get("extra_cmd_args")
-        pairs: dict[Any, Any] = given if isinstance(given, dict) else {}
+        pairs = cast(dict[str, Any], given) if isinstance(given, dict) else {}
         options: dict[str, Any] = {
             "evaluator": EVALUATOR,
             "program": program.name,
