@@ -89,6 +89,13 @@ class TaskView:
     """Of the kind `command`: where the score is found, in words."""
     editable: Editable | None = None
     """What of the seed may be changed; None: everything that is submitted."""
+    sample: tuple[str, ...] = ()
+    """`produce` on a small part of the data, which is a first stage; empty where there is none."""
+
+    @property
+    def trial(self) -> tuple[str, ...]:
+        """The command that tells soonest whether a submission runs."""
+        return self.sample or self.produce
 
 
 @dataclass(frozen=True, slots=True)

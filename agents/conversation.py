@@ -208,7 +208,7 @@ def fold(
     stay, and no result is parted from its call. Only when that leaves twice the budget, outputs in
     the latest turns are cut too. With `everything`, all turns go, fit or not.
     """
-    start = _directive(messages)
+    start = directive_index(messages)
     stop = _after_turns(messages, start + 1) if everything else start + 1
     if not everything and size(messages) <= budget:
         return Fold([], start, stop, [])
@@ -252,8 +252,8 @@ def _after_turns(messages: Sequence[Message], start: int) -> int:
     return stop
 
 
-def _directive(messages: Sequence[Message]) -> int:
-    """Index of the current directive's message; 0 when there is none."""
+def directive_index(messages: Sequence[Message]) -> int:
+    """Index of the message that opened the current directive; 0 when there is none."""
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].get("harness") in ("directive", "research"):
             return index

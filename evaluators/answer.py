@@ -1,31 +1,34 @@
 """The two-phase evaluator: the candidate writes files, the judge scores them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.attempt import Status, Verdict
 from harness.errors import EvaluatorFailedError, SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
 from harness.evaluators.judge import Judge
-from harness.evaluators.produce import Producer
+from harness.evaluators.produce import Produced, Producer
 from harness.evaluators.rounds import Stage, evaluator_failed, lost, persist, repeated
 from harness.evaluators.text import clean
 from harness.sandbox.base import ExecResult
-from harness.tasks.evaluation import AnswerSpec
+from harness.tasks.evaluation import PRINTED, SUBMISSION, AnswerSpec
 
 
 class AnswerEvaluator:
     """Scores submissions of a task of the kind `answer`.
 
     *Produce* sees the submission and nothing else; of what it leaves, the declared outputs go to
-    *judge*, which sees the private data and never the candidate's code. They share no sandbox.
+    *judge*, which sees the private data and never runs the candidate's code (where a task shows it
+    that, it is data). They share no sandbox.
     """
 
     def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
         context.make_scratch()
         self._repeats = spec.repeats
         self._watch = context.watch
+        self._executor = context.executor
+        self._sees = spec.judge_sees
         self._producer = Producer(context, spec)
         self._judge = Judge(context, spec)
 
@@ -43,6 +46,17 @@ class AnswerEvaluator:
         """End what runs in the background and the judge's sandbox. May be called twice."""
         await asyncio.gather(self._producer.close(), self._judge.close())
 
+    async def _shown(self, job: EvaluationJob, produced: Produced) -> Mapping[str, bytes]:
+        """What the judge finds: the outputs, and what else the task shows it."""
+        shown = dict(produced.outputs)
+        if "printed" in self._sees:
+            shown[PRINTED] = produced.stdout
+        if "submission" in self._sees:
+            loop = asyncio.get_running_loop()
+            files = await loop.run_in_executor(self._executor, job.submission.files)
+            shown |= {f"{SUBMISSION}/{path}": file.data for path, file in files.items()}
+        return shown
+
     async def _round(self, job: EvaluationJob, seed: int) -> Verdict:
         stage = Stage("produce")
         try:
@@ -55,7 +69,8 @@ class AnswerEvaluator:
         done = stage.ended(Status.SCORED, produced.detail)
         stage = Stage("judge")
         try:
-            judged = await persist(lambda: self._judge.score(produced.outputs, seed), self._watch)
+            shown = await self._shown(job, produced)
+            judged = await persist(lambda: self._judge.score(shown, seed), self._watch)
         except SandboxUnavailableError as error:
             return lost(stage, error, done)
         except EvaluatorFailedError as error:

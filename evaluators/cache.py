@@ -125,7 +125,7 @@ async def _environment(context: EvaluatorContext, capabilities: Capabilities) ->
                 purpose="judge",
                 mounts=(Mount(Path(empty), "/work", read_only=False),),
                 labels=context.labels,
-                image=task.file.environment.image,
+                image=context.image,
                 python=context.python,
             )
         )

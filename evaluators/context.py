@@ -29,6 +29,8 @@ class EvaluatorContext:
     executor: Executor
     labels: Mapping[str, str]
     watch: ProviderWatch | None = None
+    image: str | None = None
+    """Docker image for candidates and judges; None: the configured one."""
     prestart: int = 0
     """Sandboxes for candidates that are started ahead."""
 

@@ -50,7 +50,7 @@ class Judge:
             workdir="/outputs",
             limits=_side_by_side(context.limits),
             labels=context.labels,
-            image=context.task.file.environment.image,
+            image=context.image,
             python=context.python,
         )
         self._sandbox: Sandbox | None = None

@@ -1,36 +1,23 @@
 """From a task and the sandbox's configuration to an evaluator that is ready to score."""
 
-import asyncio
-import json
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.errors import TaskError
 from harness.evaluators.base import Evaluator, LateVerdict
 from harness.evaluators.cache import cached
 from harness.evaluators.config import EvaluatorConfig
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.environments import prepare_environments
 from harness.evaluators.folders import own_folder
 from harness.evaluators.kinds import make_evaluator
 from harness.evaluators.pool import EvaluatorPool
 from harness.evaluators.resources import Resources
-from harness.sandbox.base import Capabilities, Mount, SandboxProvider, SandboxSpec
+from harness.sandbox.base import Capabilities
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.providers import open_provider
 from harness.tasks.base import Task
-
-ON_HOST_PYTHON = frozenset({"process", "bubblewrap"})
-"""Providers whose sandboxes run the host's Python, so that an environment made here serves."""
-
-_VERSIONS = """\
-import importlib.metadata, json
-found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-print(json.dumps({k: v for k, v in found.items() if k}))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +47,19 @@ async def open_evaluator(
     ):
         provider, capabilities = await open_provider(config, executor)
         try:
-            python = await prepare_environment(task, provider, capabilities, executor)
+            environments = await prepare_environments(
+                task, provider, capabilities, config, executor
+            )
             context = EvaluatorContext(
                 task,
                 provider,
                 config.limits,
-                python,
+                environments.evaluator.python,
                 scratch,
                 executor,
                 {},
                 prestart=config.prestart,
+                image=environments.evaluator.image,
             )
             pool = await make_pool(context, capabilities, config, evaluators)
             try:
@@ -127,51 +117,3 @@ async def _with_cache(
     except BaseException:
         await evaluator.close()
         raise
-
-
-async def prepare_environment(
-    task: Task, provider: SandboxProvider, capabilities: Capabilities, executor: Executor
-) -> Path | None:
-    """See to it that `environment.python` is there; the value for `SandboxSpec.python`.
-
-    Raises:
-        TaskError: Names what is missing, and how to get it.
-        SandboxUnavailableError: When the image cannot be asked.
-    """
-    spec = task.file.environment
-    if not spec.python:
-        return None
-    # `packaging` and pip's machinery, only for tasks that need them.
-    from harness.tasks import environment
-
-    where = f"{task.folder / 'task.yaml'}: 'environment.python'"
-    loop = asyncio.get_running_loop()
-    if capabilities.name in ON_HOST_PYTHON:
-        return await loop.run_in_executor(executor, environment.environment_for, spec.python, where)
-    versions = await _versions_in(provider, spec.image)
-    required = environment.parse_requirements(spec.python, where)
-    missing = environment.unmet(required, versions.get)
-    if missing:
-        names = " ".join(f"'{requirement}'" for requirement in missing)
-        raise TaskError(
-            f"{where}: the image {spec.image or '(base image)'} lacks {names}",
-            expected="an image that has what the task declares",
-            action=f"build one with `RUN python3 -m pip install {names}` and name it as "
-            "'environment.image', or use --sandbox bubblewrap or process",
-        )
-    return None
-
-
-async def _versions_in(provider: SandboxProvider, image: str | None) -> Mapping[str, str]:
-    """Normalised name and version of each Python distribution in an image."""
-    from packaging.utils import canonicalize_name
-
-    with tempfile.TemporaryDirectory(prefix="harness-versions-") as empty:
-        spec = SandboxSpec("judge", (Mount(Path(empty), "/work", read_only=False),), image=image)
-        sandbox = await provider.create(spec)
-        try:
-            ended = await sandbox.exec(["python", "-I", "-c", _VERSIONS], timeout_s=60)
-        finally:
-            await sandbox.close()
-    found: dict[str, str] = json.loads(ended.stdout) if ended.ok else {}
-    return {canonicalize_name(name): version for name, version in found.items()}

@@ -12,14 +12,13 @@ from uuid import uuid4
 from harness.errors import SandboxUnavailableError
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.data import data_mounts
 from harness.evaluators.judge_files import JudgeFiles
 from harness.sandbox.base import ExecResult, Mount, Sandbox, SandboxSpec
 from harness.sandbox.files import give_to
 from harness.sandbox.placing import clear
 
 WORK = "/work"
-DATA = "/data"
-"""Where candidates and agents see the task's data set."""
 
 
 @dataclass(slots=True)
@@ -58,10 +57,10 @@ class Places:
             workdir=WORK,
             limits=context.candidate_limits,
             labels=context.labels,
-            image=context.task.file.environment.image,
+            image=context.image,
             python=context.python,
         )
-        self._data = context.task.file.environment.data
+        self._data = data_mounts(context.task)
         self._prestart = context.prestart
         self._ready: deque[_Place] = deque()
         self._starting = 0
@@ -120,12 +119,10 @@ class Places:
         self, place: _Place, labels: Mapping[str, str], gpus: tuple[str, ...] = ()
     ) -> None:
         more = () if self._files is None else await self._files.mounts()
-        if self._data is not None:
-            more = (*more, Mount(Path(self._data.path), DATA))
         place.sandbox = await self._provider.create(
             replace(
                 self._spec,
-                mounts=(Mount(place.folder, WORK, read_only=False), *more),
+                mounts=(Mount(place.folder, WORK, read_only=False), *more, *self._data),
                 labels={**self._spec.labels, **labels},
                 gpus=gpus,
             )

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from harness.attempt import Status
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
-from harness.evaluators.place import DATA, Places
+from harness.evaluators.data import data_places, with_data
+from harness.evaluators.place import Places
 from harness.evaluators.text import clean_tail
 from harness.sandbox.base import ExecEnd, ExecResult, Sandbox
 from harness.tasks.evaluation import AnswerSpec
 
 DETAIL_BYTES = 2048
+STDOUT_BYTES = 64 * 1024
 STATUS_OF_END = {
     ExecEnd.TIMEOUT: Status.TIMEOUT,
     ExecEnd.OUT_OF_MEMORY: Status.OUT_OF_MEMORY,
@@ -30,6 +32,8 @@ class Produced:
     feedback: str = ""
     detail: str = ""
     """End of what the command printed."""
+    stdout: bytes = b""
+    """End of its standard output, as it is."""
 
 
 class Producer:
@@ -37,7 +41,7 @@ class Producer:
 
     def __init__(self, context: EvaluatorContext, spec: AnswerSpec) -> None:
         self._spec = spec
-        self._has_data = context.task.file.environment.data is not None
+        self._task = context.task
         self._places = Places(context, spec.max_output_bytes)
 
     async def run(self, job: EvaluationJob) -> Produced:
@@ -48,7 +52,7 @@ class Producer:
         """
         async with self._places.open(job) as sandbox:
             ended = await sandbox.exec(
-                with_data(self._spec.produce, sandbox.path(DATA) if self._has_data else ""),
+                with_data(self._spec.produce, data_places(self._task, sandbox.path)),
                 timeout_s=self._spec.timeout_s,
                 max_output_bytes=self._spec.max_output_bytes,
             )
@@ -84,12 +88,7 @@ class Producer:
                 feedback = "\n".join(filter(None, (problem, detail)))
                 return Produced(Status.INVALID, feedback=feedback, detail=detail)
             left -= len(outputs[name])
-        return Produced(None, outputs, detail=detail)
-
-
-def with_data(command: Sequence[str], data: str) -> tuple[str, ...]:
-    """`command` with the place of the data set for `{data}`."""
-    return tuple(word.replace("{data}", data) for word in command) if data else tuple(command)
+        return Produced(None, outputs, detail=detail, stdout=ended.stdout[-STDOUT_BYTES:])
 
 
 def printed(ended: ExecResult) -> str:

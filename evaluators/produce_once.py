@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.environments import prepare_environments
 from harness.evaluators.folders import own_folder
-from harness.evaluators.open import prepare_environment
 from harness.evaluators.produce import Produced, Producer
 from harness.sandbox.config import SandboxConfig
 from harness.sandbox.providers import open_provider
@@ -29,9 +29,18 @@ async def produce_once(task: Task, config: SandboxConfig, job: EvaluationJob) ->
     ):
         provider, capabilities = await open_provider(config, executor)
         try:
-            python = await prepare_environment(task, provider, capabilities, executor)
+            environments = await prepare_environments(
+                task, provider, capabilities, config, executor
+            )
             context = EvaluatorContext(
-                task, provider, config.limits, python, scratch, executor, dict(job.labels)
+                task,
+                provider,
+                config.limits,
+                environments.evaluator.python,
+                scratch,
+                executor,
+                dict(job.labels),
+                image=environments.evaluator.image,
             )
             producer = Producer(context, spec)
             try:

@@ -86,15 +86,22 @@ class TaskLimits(BaseModel):
         return _bytes(self.memory)
 
 
-class DataSpec(BaseModel):
-    """A data set beside the task, too large to be copied into each run."""
+class DataFolder(BaseModel):
+    """A folder of data beside the task, too large to be copied into each run."""
 
     model_config = Strict
 
     path: str = Field(pattern=r"^/")
-    """Its folder, absolute. Agents and candidates see it read-only, at `{data}` of `produce`."""
+    """Its place, absolute. Agents and candidates see it read-only, at `{data}` of `produce`."""
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 over the names and sizes of its files; checked at each launch and resume."""
+
+
+class DataSpec(DataFolder):
+    """A task's data set."""
+
+    sample: DataFolder | None = None
+    """A small part of it in the same form, at `{sample}` of `produce`: for a first stage."""
 
 
 class EnvironmentSpec(BaseModel):

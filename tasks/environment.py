@@ -13,8 +13,10 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -70,8 +72,28 @@ def installed_here(name: str) -> str | None:
         return None
 
 
-def environment_for(lines: Sequence[str], where: str, cache: Path | None = None) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Shell commands that complete an environment, run once in a copy of `files`."""
+
+    commands: tuple[str, ...]
+    files: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """The same for the same commands and files."""
+        digest = hashlib.sha256("\0".join(self.commands).encode())
+        for name, data in sorted(self.files.items()):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+        return digest.hexdigest()
+
+
+def environment_for(
+    lines: Sequence[str], where: str, cache: Path | None = None, setup: Setup | None = None
+) -> Path | None:
     """A virtual environment with the requirements; None when this one has them already.
+
+    With `setup` there always is one, and its commands have been run in it.
 
     Blocking, minutes the first time. Safe to call from several processes at once.
 
@@ -79,15 +101,15 @@ def environment_for(lines: Sequence[str], where: str, cache: Path | None = None)
         TaskError: A requirement is malformed, or cannot be installed.
     """
     requirements = parse_requirements(lines, where)
-    if not unmet(requirements, installed_here):
+    if setup is None and not unmet(requirements, installed_here):
         return None
     wanted = sorted(str(requirement) for requirement in requirements)
-    folder = (cache or cache_folder()) / _key(wanted)
+    folder = (cache or cache_folder()) / _key(wanted, setup)
     if not (folder / COMPLETE).is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_suffix(".lock")):
             if not (folder / COMPLETE).is_file():
-                _build(folder, wanted, where)
+                _build(folder, wanted, where, setup)
     return folder
 
 
@@ -109,9 +131,10 @@ def _anyone_reaches(folder: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in existing)
 
 
-def _key(wanted: Sequence[str]) -> str:
+def _key(wanted: Sequence[str], setup: Setup | None) -> str:
     parts = [sys.implementation.name, platform.python_version(), platform.machine()]
     parts += [str(Path(sys.base_prefix).resolve()), *wanted]
+    parts += [] if setup is None else [setup.digest]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
@@ -122,13 +145,16 @@ def _locked(path: Path) -> Generator[None]:
         yield  # closing the file gives the lock back
 
 
-def _build(folder: Path, wanted: Sequence[str], where: str) -> None:
+def _build(folder: Path, wanted: Sequence[str], where: str, setup: Setup | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         # Not --system-site-packages: what happens to be installed must not decide a score.
         _run([sys.executable, "-m", "venv", str(folder)], wanted, where)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--quiet"]
-        _run([*pip, "--disable-pip-version-check", *wanted], wanted, where)
+        if wanted:
+            _run([*pip, "--disable-pip-version-check", *wanted], wanted, where)
+        if setup is not None:
+            _set_up(folder, setup, where)
         draft = folder / f"{COMPLETE}.tmp"
         draft.write_text("\n".join(wanted) + "\n", encoding="utf-8")
         draft.rename(folder / COMPLETE)
@@ -137,7 +163,31 @@ def _build(folder: Path, wanted: Sequence[str], where: str) -> None:
         raise
 
 
-def _run(argv: Sequence[str], wanted: Sequence[str], where: str) -> None:
+def _set_up(folder: Path, setup: Setup, where: str) -> None:
+    """Run the commands with the environment's programs first on the path."""
+    with tempfile.TemporaryDirectory(prefix="harness-setup-") as work:
+        for name, data in setup.files.items():
+            file = Path(work, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        path = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        environ = {**os.environ, "VIRTUAL_ENV": str(folder), "PATH": path}
+        environ.pop("PYTHONHOME", None)
+        for command in setup.commands:
+            output, failed = _ended(["sh", "-c", command], cwd=work, env=environ)
+            if failed:
+                lines = [line for line in output.splitlines() if line.strip()][-8:]
+                raise TaskError(
+                    f"{where}: `{command}` failed:\n" + "\n".join(lines or ["no output"]),
+                    expected="commands that end well in a copy of evaluator/",
+                    action="correct the command, or install what it needs",
+                )
+
+
+def _ended(
+    argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None
+) -> tuple[str, bool]:
+    """What a command printed, and whether it failed."""
     try:
         ended = subprocess.run(
             argv,
@@ -147,10 +197,16 @@ def _run(argv: Sequence[str], wanted: Sequence[str], where: str) -> None:
             check=False,
             timeout=BUILD_TIMEOUT_S,
             umask=0o022,
+            cwd=cwd,
+            env=env,
         )
-        output, failed = ended.stdout.decode("utf-8", "replace"), ended.returncode != 0
     except subprocess.TimeoutExpired:
-        output, failed = f"not done after {BUILD_TIMEOUT_S} s", True
+        return f"not done after {BUILD_TIMEOUT_S} s", True
+    return ended.stdout.decode("utf-8", "replace"), ended.returncode != 0
+
+
+def _run(argv: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    output, failed = _ended(argv)
     if not failed:
         return
     lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -19,6 +19,11 @@ from pydantic import (
 Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
+PRINTED = "printed.txt"
+SUBMISSION = "submission"
+"""Where a judge finds what `judge_sees` names."""
+
+
 class StageSpec(BaseModel):
     """A cheaper evaluation that a candidate must pass before the whole one is begun."""
 
@@ -171,6 +176,19 @@ class AnswerSpec(ProducedSpec):
     """`answer`: the candidate's command writes files, the judge reads them."""
     outputs: list[str] = Field(min_length=1)
     """Files the command must write, relative to the submission's folder."""
+    judge_sees: list[Literal["printed", "submission"]] = Field(
+        default_factory=list[Literal["printed", "submission"]]
+    )
+    """What the judge finds beside the outputs, as data: `printed` (the end of the command's
+    standard output, in `printed.txt`), `submission` (the submitted files, below `submission/`)."""
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = {"printed": PRINTED, "submission": SUBMISSION}
+        for kind in self.judge_sees:
+            if any(name.split("/")[0] == taken[kind] for name in self.outputs):
+                raise ValueError(f"'judge_sees' has {kind!r}, and an output has its name")
+        return self
 
 
 class ServeSpec(ProducedSpec):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from harness.errors import TaskError
-from harness.tasks.base import DataSpec, Task, TaskFile
+from harness.tasks.base import DataFolder, Task, TaskFile
 from harness.tasks.evaluation import (
     AnswerSpec,
     CommandSpec,
@@ -65,7 +65,9 @@ def load_task(reference: str | Path) -> Task:
 
         parse_requirements(file.environment.python, f"{path}: 'environment.python'")
     if file.environment.data is not None:
-        _check_data(path, file.environment.data)
+        _check_data(path, file.environment.data, "environment.data")
+        if file.environment.data.sample is not None:
+            _check_data(path, file.environment.data.sample, "environment.data.sample")
     about = imported_from(folder)
     private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
     hashed = [(TASK_FILE, path)]
@@ -180,13 +182,13 @@ def _check_run(path: Path, spec: CommandSpec, seed: Path, evaluator: Path | None
             _check_relative(path, f"evaluator.{name}.file", metric.file)
 
 
-def _check_data(path: Path, spec: DataSpec) -> None:
+def _check_data(path: Path, spec: DataFolder, key: str) -> None:
     folder = Path(spec.path)
     found = data_digest(folder) if folder.is_dir() else None
     if found != spec.digest:
         raise TaskError(
             f"{path}: the data in {folder} {'are gone' if found is None else 'have changed'}",
-            expected="the files of 'environment.data.digest', by name and size",
+            expected=f"the files of '{key}.digest', by name and size",
             action="put them back, or make the task anew",
         )
 

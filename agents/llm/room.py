@@ -88,6 +88,7 @@ class Room:
                 "characters": size(messages),
                 "after": size(reduce(list(messages), [operations])),
                 "messages": len(planned.removed),
+                "trims": planned.trims,
                 "summary": summary["content"],
                 "why": "restart" if desk.restart else "too_long" if squeeze else "size",
                 **about,

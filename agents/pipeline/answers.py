@@ -33,6 +33,10 @@ _VERDICT = re.compile(
 )
 
 _FINDING = re.compile(r"^\W*finding\W*[:\uff1a]([\s\S]*)\Z", re.IGNORECASE | re.MULTILINE)
+_REPORTED = re.compile(
+    r"^\W*reported\W*[:\uff1a]\W*?([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NO_ANSWER = "(no answer)"
 """What the client puts in the place of an answer without content."""
 
@@ -159,6 +163,12 @@ def parse_review(text: str) -> Review:
     if not blocks and not any(map(str.isalnum, words)):
         raise AnswerError("the verdict is FIX, but nothing says what is wrong")
     return Review(ok=False, problems=problems)
+
+
+def parse_reported(text: str) -> float | None:
+    """The score that a program printed of its own validation, as a model reads it; None without."""
+    found = _REPORTED.search(text)
+    return float(found[1]) if found else None
 
 
 def parse_finding(text: str) -> str:

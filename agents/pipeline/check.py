@@ -36,6 +36,8 @@ class Checked:
 async def check(context: AgentContext) -> Checked:
     """Run the task's command on the workspace where candidates run; unscored.
 
+    Where the task has a small part of its data, on that.
+
     A command that is still running at the agent's own limit, where that is shorter than the
     evaluation's, counts as fine: slow is not broken.
 
@@ -74,12 +76,12 @@ async def _run(context: AgentContext, timeout_s: float) -> ExecResult | None:
 
 def _command(task: TaskView) -> list[str]:
     """The task's command, and after it a look at whether its outputs are there."""
-    command, outputs = shlex.join(task.produce), shlex.join(task.outputs)
+    command, outputs = shlex.join(task.trial), shlex.join(task.outputs)
     return ["sh", "-c", _SCRIPT.format(command=command, outputs=outputs, missing=_MISSING)]
 
 
 def _report(result: ExecResult, task: TaskView, timeout_s: float) -> str:
-    command = " ".join(task.produce)
+    command = " ".join(task.trial)
     if result.end is ExecEnd.TIMEOUT:
         ending = f"was killed after {timeout_s:g} s, the evaluation's limit"
     elif result.end is not ExecEnd.EXITED:

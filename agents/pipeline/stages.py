@@ -4,6 +4,7 @@ A stage is data: its name, its templates and three functions. Each answer is use
 back with what was wrong; after `tries` answers that cannot be used, `give_up` says how it goes on.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from harness.agents.pipeline.answers import (
     loose_plan,
     parse_finding,
     parse_plan,
+    parse_reported,
     parse_review,
 )
 from harness.agents.pipeline.files import Applied, apply_path_blocks, refused
@@ -26,7 +28,12 @@ from harness.agents.pipeline.parts import (
 from harness.agents.pipeline.prompts import Desk
 from harness.agents.pipeline.state import Planned, State, Update
 from harness.agents.text import clip, fence
+from harness.ids import AttemptId
 
+OWN_VALIDATION = "own_validation"
+"""Metric of verdicts: the score that a program printed of its own validation."""
+READ_ALIKE = 0.01
+"""Relative difference within which two readings of it are the same: models round."""
 _LEFT_OUT_CHARACTERS = 2_000
 
 
@@ -233,7 +240,18 @@ def _analyse_values(desk: Desk, state: State) -> dict[str, Any]:
 
 
 def _take_finding(desk: Desk, state: State, answer: str) -> Update:
-    return {"finding": parse_finding(answer), "next": "finish"}
+    finding, doubt = parse_finding(answer), _doubt(desk, state, parse_reported(answer))
+    return {"finding": f"{finding} {doubt}".strip(), "next": "finish"}
+
+
+def _doubt(desk: Desk, state: State, read: float | None) -> str:
+    """What is said where model and evaluator read different scores from a program's output."""
+    verdict = desk.context.graph[AttemptId(state["attempt"])].verdict
+    found = verdict.metrics.get(OWN_VALIDATION) if verdict is not None else None
+    if read is None or (found is not None and math.isclose(found, read, rel_tol=READ_ALIKE)):
+        return ""
+    told = "none" if found is None else f"{found:.6g}"
+    return f"(In doubt: the evaluator read {told} as its own validation, the model {read:.6g}.)"
 
 
 def _no_finding(desk: Desk, state: State, answer: str) -> Update:

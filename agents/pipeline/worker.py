@@ -132,7 +132,8 @@ class Worker:
         messages = state["exchange"] or [
             _user(desk.ask(stage.template, **stage.values(desk, state)))
         ]
-        self._log("user", messages[-1], stage.name)
+        before = {"before": messages[:-1]} if messages[1:] else {}
+        self._log("user", messages[-1], stage.name, **before)
         sent = [await self._system(), *messages]
         client = context.endpoints.client(context.model)
         try:

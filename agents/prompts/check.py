@@ -63,8 +63,8 @@ def _samples() -> dict[str, list[Values]]:
         submission=("**",),
         knowledge="/knowledge",
     )
-    informed = replace(informed, hosts=("index.example.org",))
-    bare = replace(informed, hosts=(), baseline=None, best_known=None, knowledge=None)
+    informed = replace(informed, hosts=("index.example.org",), sample=("python", "solve.py", "/s"))
+    bare = replace(informed, hosts=(), sample=(), baseline=None, best_known=None, knowledge=None)
     kinds = [
         replace(informed, kind=kind, outputs=(), produce=produce)
         for kind, produce in (

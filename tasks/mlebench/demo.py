@@ -70,7 +70,7 @@ def make_demos(data_dir: Path) -> list[Path]:
         raise UserError(
             "the demonstration needs scikit-learn, which is not installed",
             expected="the extra mle",
-            action="pip install 'research-harness[mle]'",
+            action="pip install 'research-harness[mle]', or in a checkout: pip install -e '.[mle]'",
         ) from None
     made: list[Path] = []
     for demo in DEMOS:

@@ -145,8 +145,18 @@ def problems(competition: Competition) -> Iterator[str]:
         yield f"no leaderboard.csv: {competition.id} gets scores, medals stay unknown"
     elif is_lfs_pointer(board):
         yield f"{board} is a git-LFS pointer: git lfs pull (until then medals stay unknown)"
+    elif _against_its_metric(competition):
+        yield f"{board} is not in the order of the metric {competition.metric}: wrong medals"
     if competition.metric is None and package_folder() is None:
         yield f"no grader: neither the package mlebench nor a metric of {competition.id} here"
+
+
+def _against_its_metric(competition: Competition) -> bool:
+    """Whether the leaderboard says that scores are better the other way than the metric does."""
+    board = read_leaderboard(competition.leaderboard)
+    if not board or competition.metric is None or board[0] == board[-1]:
+        return False
+    return (board[0] < board[-1]) != (competition.metric in metrics.LOWER_IS_BETTER)
 
 
 def read_leaderboard(path: Path | None) -> list[float] | None:

@@ -39,6 +39,35 @@ def grade_files(submission: Path, answers: Path, metric: str) -> float:
     Raises:
         InvalidSubmissionError: It is not in the format of the answers.
     """
+    truth, guesses, columns = aligned(submission, answers)
+    return _score(metric, truth, guesses, columns)
+
+
+def grade_parts(submission: Path, answers: Path, metric: str, count: int) -> list[float]:
+    """The scores of up to `count` disjoint parts of the rows: how far they lie apart tells how much
+    of a score is chance. Parts whose metric is not defined are left out.
+
+    Raises:
+        InvalidSubmissionError: It is not in the format of the answers.
+    """
+    truth, guesses, columns = aligned(submission, answers)
+    scores: list[float] = []
+    for first in range(min(count, len(truth))):
+        try:
+            scores.append(_score(metric, truth[first::count], guesses[first::count], columns))
+        except InvalidSubmissionError:
+            continue
+    return scores
+
+
+def aligned(
+    submission: Path, answers: Path
+) -> tuple[list[list[str]], list[list[str]], Sequence[str]]:
+    """Rows of the answers and those of the submission for the same ids, and their columns.
+
+    Raises:
+        InvalidSubmissionError: The submission has not the columns and ids of the answers.
+    """
     truth_header, truth = _read(answers)
     header, rows = _read(submission)
     columns = truth_header[1:]
@@ -57,8 +86,7 @@ def grade_files(submission: Path, answers: Path, metric: str) -> float:
             f"{len(predicted)} rows, {missing} ids are missing; expected are the ids of the sample "
             f"submission, {len(ids)} of them"
         )
-    guesses = [predicted[each] for each in ids]
-    return _score(metric, [row[1:] for row in truth], guesses, columns)
+    return [row[1:] for row in truth], [predicted[each] for each in ids], columns
 
 
 def _score(

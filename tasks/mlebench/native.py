@@ -1,5 +1,6 @@
 """A native task made of a competition; it lies beside the competition's data, never in a run."""
 
+import hashlib
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ import yaml
 
 from harness.errors import UserError
 from harness.tasks.folder import data_digest
-from harness.tasks.mlebench import modality
+from harness.tasks.mlebench import modality, twins
 from harness.tasks.mlebench.layout import Competition, read_leaderboard
 from harness.tasks.mlebench.metrics import LOWER_IS_BETTER
+from harness.tasks.mlebench.sampling import write_sample
 from harness.tasks.mlebench.views import (
     About,
     NoSplitError,
-    Plan,
     link_tree,
     plan_split,
     unable,
@@ -28,6 +29,17 @@ HERE = Path(__file__).resolve().parent
 SCHEME = "mlebench:"
 HIDDEN, SELF_REPORTED = "hidden", "self_reported"
 TIMEOUT_S = 3600.0
+SAMPLE_STAGE = {
+    "name": "sample",
+    "threshold": 0.0,
+    "evaluator": {
+        "produce": ["python", "solve.py", "{sample}"],
+        "judge": "judge.py:sample",
+        "judge_sees": [],
+        "timeout_s": 600.0,
+    },
+}
+"""Before the whole: does the program run at all? What it scores there is not asked."""
 ENVIRONMENT = ("numpy", "scikit-learn")
 RULES = """\
 You take part in a machine-learning competition.
@@ -41,11 +53,15 @@ columns and direction.
 **Score**: the competition's metric on rows that were held back from the training data and stand in
 place of the test. When the budget is used up, the best program runs once more on the whole public
 data, with another test of the same form: read ids, rows and classes from the files, never by heart.
+Where there are many data, the program is first run on a small part of them; what crashes there goes
+no further.
 
-**How to work**: first make the program run on a sample of a few hundred rows, then in full.
-Validate by folds of the training data and trust them more than a small gain in score. Look for
-leaks: ids, duplicates, targets in disguise, statistics of the test in the features. At the end
-blend what is different and good. Labels written by hand and data from elsewhere are forbidden.
+**How to work**: validate by folds of the training data and trust them more than a small gain in
+score. Print the result as a line `validation score: NUMBER`, by the competition's metric:
+`competition_metrics.py` in the data folder has `grade_files(submission, answers, metric)`. A
+validation that is far better than the hidden one is marked as overfitting. Look for leaks: ids,
+duplicates, targets in disguise, statistics of the test in the features. At the end blend what is
+different and good. Labels written by hand and data from elsewhere are forbidden.
 
 """
 SELF_RULES = """\
@@ -83,8 +99,7 @@ def native_task(
             action=f"harness mlebench check {competition.id} --data-dir {competition.data_dir}",
         )
     mode = SELF_REPORTED if self_reported else HIDDEN
-    public = data_digest(competition.public)
-    root = competition.folder / "harness" / f"{mode}-{public[:12]}-{gpus:g}"
+    root = competition.folder / "harness" / f"{mode}-{_recipe(competition)}-{gpus:g}"
     if not root.is_dir():
         draft = root.with_name(f".draft-{secrets.token_hex(4)}")
         try:
@@ -104,36 +119,55 @@ def native_task(
     return NativeTask(root / "task", root / "final")
 
 
+def _recipe(competition: Competition) -> str:
+    """Changes with the competition's data, and with what this package makes of them."""
+    digest = hashlib.sha256(data_digest(competition.public).encode())
+    templates = sorted(path for path in (HERE / "template").rglob("*.*"))
+    for path in (*templates, *sorted(HERE.glob("*.py")), *sorted(modality.KNOWLEDGE.glob("*.md"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def _make(
     competition: Competition, draft: Path, root: Path, gpus: float, *, self_reported: bool
 ) -> None:
     task, search, final = draft / "task", draft / "search", draft / "final"
     private = task / "private"
     template = HERE / "template"
+    plan, sampled = None, False
     if self_reported:
         about = _about_self(competition)
         private.mkdir(parents=True)
         shutil.copyfile(competition.sample, private / "sample.csv")
     else:
-        plan: Plan = plan_split(competition)
+        plan = plan_split(competition)
         about = plan.about
         search.mkdir(parents=True)
         write_views(competition, plan, search, private)
-        _describe(competition, search)
+        _equip(competition, about, search)
+        sampled = write_sample(plan, search, draft / "sample", private)
     link_tree(competition.public, final)
     if not (final / about.sample_submission).exists():
         shutil.copyfile(competition.sample, final / about.sample_submission)
-    write_about(about, final)
-    _describe(competition, final)
+    _equip(competition, about, final)
     shown = final if self_reported else search
-    shutil.copytree(template / "seed", task / "seed")
-    shutil.copytree(template / "evaluator", task / "evaluator")
-    shutil.copyfile(HERE / "metrics.py", task / "evaluator" / "metrics.py")
+    for part in ("evaluator", "prompts"):
+        shutil.copytree(template / part, task / part)
+    for module in ("metrics.py", "checks.py"):
+        shutil.copyfile(HERE / module, task / "evaluator" / module)
     if self_reported:
+        (task / "seed").mkdir()
         shutil.copyfile(template / "self_reported_seed.py", task / "seed" / "solve.py")
+    else:
+        shutil.copytree(template / "seed", task / "seed")
     modality.write_knowledge(shown, task / "knowledge")
-    place = root / shown.name
-    content = _task_file(competition, about, place, data_digest(shown), gpus, self_reported)
+    if plan is not None:
+        twins.write_note(plan, search, task / "knowledge")
+    data: dict[str, Any] = {"path": str(root / shown.name), "digest": data_digest(shown)}
+    if sampled:
+        digest = data_digest(draft / "sample")
+        data["sample"] = {"path": str(root / "sample"), "digest": digest}
+    content = _task_file(competition, about, data, gpus, self_reported)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     (task / "task.yaml").write_text(text, encoding="utf-8")
     _open_to_all(draft)
@@ -160,7 +194,10 @@ def _lower(competition: Competition) -> bool:
     return board is not None and board[0] < board[-1]
 
 
-def _describe(competition: Competition, view: Path) -> None:
+def _equip(competition: Competition, about: About, view: Path) -> None:
+    """Beside the data: what they are, the metric as a program can compute it, the description."""
+    write_about(about, view)
+    shutil.copyfile(HERE / "metrics.py", view / "competition_metrics.py")
     if not (view / "description.md").exists():
         named = competition.config.get("description")
         source = competition.data_dir / str(named)
@@ -171,17 +208,17 @@ def _describe(competition: Competition, view: Path) -> None:
 def _task_file(
     competition: Competition,
     about: About,
-    place: Path,
-    digest: str,
+    data: dict[str, Any],
     gpus: float,
     self_reported: bool,
 ) -> dict[str, Any]:
     path = competition.public / "description.md"
     told = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     rules = SELF_RULES if self_reported else RULES
-    outputs = ["submission.csv"]
+    outputs, sees = ["submission.csv"], ["printed", "submission"]
     if self_reported:
-        outputs.append("validation.json")
+        outputs, sees = [*outputs, "validation.json"], []
+    stages = [SAMPLE_STAGE] if "sample" in data else []
     name = "".join(c if c.isalnum() else "_" for c in competition.id.lower())
     return {
         "name": f"mlebench_{name}",
@@ -192,6 +229,8 @@ def _task_file(
             "kind": "answer",
             "produce": ["python", "solve.py", "{data}"],
             "outputs": outputs,
+            "judge_sees": sees,
+            "stages": stages,
             "judge": f"{'self_reported' if self_reported else 'judge'}.py:judge",
             "timeout_s": TIMEOUT_S,
             "judge_timeout_s": 600.0,
@@ -200,7 +239,7 @@ def _task_file(
         "limits": {"cpus": 1, "memory": "8GiB", "gpus": gpus, "pids": 256},
         "environment": {
             "python": list(ENVIRONMENT),
-            "data": {"path": str(place), "digest": digest},
+            "data": data,
         },
         "budget": {"evaluations": 100, "hours": 12.0},
     }

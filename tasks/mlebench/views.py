@@ -75,7 +75,7 @@ def plan_split(competition: Competition) -> Plan:
     labels = next((p for n in LABEL_FILES if (p := competition.public / n).is_file()), None)
     if labels is None:
         raise NoSplitError(f"public data have none of {', '.join(LABEL_FILES)}")
-    columns, header = _header(competition.sample), _header(labels)
+    columns, header = read_header(competition.sample), read_header(labels)
     key, targets = columns[0], columns[1:]
     table = competition.public / "test.csv"
     if key not in header:
@@ -83,7 +83,7 @@ def plan_split(competition: Competition) -> Plan:
     label = None
     if not set(targets) <= set(header):
         label = _one_hot(labels, key, header, targets, table)
-    has_table = table.is_file() and key in _header(table)
+    has_table = table.is_file() and key in read_header(table)
     folders = [competition.public / name for name in ("train", "test")]
     if not has_table and not all(folder.is_dir() for folder in folders):
         raise NoSplitError("there is neither a test.csv with the ids nor folders train/ and test/")
@@ -145,7 +145,12 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _header(path: Path) -> list[str]:
+def read_header(path: Path) -> list[str]:
+    """Columns of a table.
+
+    Raises:
+        NoSplitError: It has no id and more.
+    """
     with path.open(newline="", encoding="utf-8-sig") as file:
         header = next(csv.reader(file), list[str]())
     if len(header) < 2:
@@ -153,7 +158,8 @@ def _header(path: Path) -> list[str]:
     return header
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
+def read_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a table by column."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         yield from csv.DictReader(file)
 
@@ -162,16 +168,18 @@ def _one_hot(
     labels: Path, key: str, header: Sequence[str], targets: Sequence[str], table: Path
 ) -> str:
     """The column of the training data whose values are the columns of a submission."""
-    known = set(_header(table)) if table.is_file() else set[str]()
+    known = set(read_header(table)) if table.is_file() else set[str]()
     for name in header:
-        if name != key and name not in known and {r[name] for r in _rows(labels)} == set(targets):
+        if name == key or name in known:
+            continue
+        if {row[name] for row in read_rows(labels)} == set(targets):
             return name
     missing = ", ".join(sorted(set(targets) - set(header))[:5])
     raise NoSplitError(f"{labels.name} has no target column for {missing}")
 
 
 def _choose(competition: str, labels: Path) -> frozenset[int]:
-    count = sum(1 for _ in _rows(labels))
+    count = sum(1 for _ in read_rows(labels))
     wanted = min(MAX_ROWS, int(count * SHARE))
     if wanted < 10:
         raise NoSplitError(f"{labels.name} has {count} rows, too few to hold any back")
@@ -183,15 +191,15 @@ def _split_table(plan: Plan, view: Path) -> list[dict[str, str]]:
     """Write the training table without the hidden rows, and these without labels; return them."""
     hidden: list[dict[str, str]] = []
     with (view / plan.labels.name).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _header(plan.labels))
+        writer = csv.DictWriter(file, read_header(plan.labels))
         writer.writeheader()
-        for index, row in enumerate(_rows(plan.labels)):
+        for index, row in enumerate(read_rows(plan.labels)):
             if index in plan.held_back:
                 hidden.append(row)
             else:
                 writer.writerow(row)
     if plan.table is not None:
-        header = _header(plan.table)
+        header = read_header(plan.table)
         secret = {*plan.about.columns[1:], plan.about.label}
         with (view / "test.csv").open("w", newline="", encoding="utf-8") as file:
             tester = csv.DictWriter(file, [n for n in header if n not in secret], restval="")
@@ -214,7 +222,8 @@ def _write_answers(plan: Plan, hidden: Sequence[dict[str, str]], private: Path) 
                 values = [int(row[about.label] == name) for name in about.columns[1:]]
             writer.writerow([row[plan.key], *values])
     (private / "validation.json").write_text(
-        json.dumps({"metric": about.metric, "rows": len(hidden), "seed": SPLIT_SEED}) + "\n",
+        json.dumps({"metric": about.metric, "direction": about.direction, "rows": len(hidden)})
+        + "\n",
         encoding="utf-8",
     )
 
@@ -223,7 +232,7 @@ def _write_sample(
     competition: Competition, plan: Plan, hidden: Sequence[dict[str, str]], view: Path
 ) -> None:
     """The sample's first row, for each hidden id: it says nothing of the labels."""
-    first = next(_rows(competition.sample), None) or {}
+    first = next(read_rows(competition.sample), None) or {}
     with (view / plan.about.sample_submission).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(plan.about.columns)

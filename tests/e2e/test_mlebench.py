@@ -13,19 +13,19 @@ from tests.e2e.conftest import Cli
 
 from harness.run.folder import RunFolder, live_process
 from harness.run.views import read_run
+from harness.tasks.mlebench.demo import DEMOS, make_demos
 from harness.tasks.mlebench.layout import find_competition, read_leaderboard
-from harness.tasks.mlebench.medals import thresholds
+from harness.testing.behaviours import BEHAVIOURS
+from harness.testing.endpoint import ScriptedEndpoint
 
 CANARY = "canary-5f1c0b7e-answers"
 SMALL = ("--agents", "1", "--slots", "1", "--agent", "offline", "--display", "none")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demonstrations, made once; each test works on a copy."""
-    from harness.tasks.mlebench.demo import make_demos
-
     folder = tmp_path_factory.mktemp("mlebench")
     make_demos(folder)
     return folder
@@ -36,13 +36,6 @@ def data(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "data"))
 
 
-def _best(data: Path, name: str) -> float:
-    board = read_leaderboard(find_competition(name, data).leaderboard)
-    assert board is not None
-    assert len(board) >= 100
-    return thresholds(board).gold
-
-
 def _only(folder: Path) -> Path:
     (run,) = [each for each in folder.iterdir() if (each / "run.db").is_file()]
     return run
@@ -51,6 +44,59 @@ def _only(folder: Path) -> Path:
 def _report(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / "grading_report.json").read_text(encoding="utf-8"))
     return found
+
+
+@pytest.mark.parametrize("name", [demo.id for demo in DEMOS])
+def test_the_seed_alone_is_never_in_the_top_decile(cli: Cli, data: Path, name: str) -> None:
+    cli("launch", f"mlebench:{name}", "--data-dir", str(data), "--evals", "1", *SMALL)
+    run = _only(cli.folder / "runs")
+    report = _report(run)
+    assert report["valid_submission"]
+    assert report["marks"] == []
+    board = read_leaderboard(find_competition(name, data).leaderboard)
+    assert board is not None
+    decile = board[len(board) // 10 - 1]
+    sign = 1 if report["is_lower_better"] else -1
+    assert sign * report["score"] > sign * decile
+    assert sign * report["validation_score"] > sign * decile
+
+
+def test_offline_reaches_a_medal_by_search(cli: Cli, data: Path) -> None:
+    name = "demo-breast-cancer"
+    cli(
+        "launch", f"mlebench:{name}", "--data-dir", str(data), "--evals", "30", "--seed", "3",
+        "--memory", "run", "--sandbox", "process", *SMALL,
+    )  # fmt: skip
+    run = _only(cli.folder / "runs")
+    report = _report(run)
+    attempts = read_run(RunFolder(run)).attempts
+    seed, best = attempts[0], next(a for a in attempts if str(a.id) == report["attempt"])
+    assert seed.score is not None
+    assert best.score is not None
+    assert best.score < seed.score, "the seed was not improved"
+    assert report["any_medal"], report
+    assert (report["validation_score"], report["marks"]) == (best.score, [])
+    told = cli("report", str(run)).stdout
+    assert f"hidden validation {best.score:g}, held-out test {report['score']}" in told
+
+
+def test_a_model_is_asked_in_the_words_of_competitions(cli: Cli, data: Path) -> None:
+    with ScriptedEndpoint(BEHAVIOURS["pipeline"]) as endpoint:
+        cli.environment |= {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "any"}
+        cli(
+            "launch", "mlebench:demo-diabetes", "--data-dir", str(data), "--evals", "2",
+            "--agent", "pipeline", "--model", "scripted", "--sandbox", "process", "--unsafe",
+            "--agents", "1", "--slots", "1", "--display", "none",
+        )  # fmt: skip
+        asked = [str(m["content"]) for chat in endpoint.chats for m in chat.messages]
+    for words in (
+        "### ./tabular.md",
+        "leaks: a scaler, encoder or selection fitted before the split",
+        "Reported: NUMBER, or none",
+        "own validation",
+    ):
+        assert any(words in each for each in asked), words
+    assert _report(_only(cli.folder / "runs"))["valid_submission"]
 
 
 def test_one_submission_is_graded_and_no_agent_could_read_the_answers(
@@ -65,10 +111,6 @@ def test_one_submission_is_graded_and_no_agent_could_read_the_answers(
     run = _only(cli.folder / "runs")
     report = _report(run)
     assert report["valid_submission"]
-    # The seed is no gift: run on its own it is worse than the top decile.
-    seed = read_run(RunFolder(run)).attempts[0].score
-    assert seed is not None
-    assert seed > _best(data, name)
     steps = [json.loads(line) for line in (run / "mlebench_audit.jsonl").read_text().splitlines()]
     assert [each["step"] for each in steps] == ["produced", "grading", "graded"]
     last = max(event.at for event in read_run(RunFolder(run), events=True).events)
@@ -132,6 +174,7 @@ def test_a_split_is_run_killed_resumed_and_reported(cli: Cli, data: Path) -> Non
     assert {path: path.read_bytes() for path in before} == before, "graded twice"
     content = cli.json("mlebench", "report", str(group))
     assert content["seeds"] == [0, 1]
+    assert all(len(c["validation_scores"]) == 2 for c in content["competitions"])
     assert content["valid"] == {"mean": 100.0, "sem": 0.0}
     assert [(c["id"], c["runs"]) for c in content["competitions"]] == [
         ("demo-breast-cancer", 2),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from tests.e2e.conftest import Cli
 
+from harness.run.core import FRUITLESS_PER_AGENT
 from harness.testing.behaviours import BEHAVIOURS
 from harness.testing.endpoint import ScriptedEndpoint
 from harness.testing.pipeline_behaviour import asked
@@ -89,3 +90,16 @@ def test_a_model_must_be_named(cli: Cli) -> None:
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     assert "--model" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_model_that_only_talks_does_not_go_on_for_ever(cli: Cli) -> None:
+    with ScriptedEndpoint(BEHAVIOURS["idle"]) as server:
+        cli.environment |= {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "any"}
+        done = cli.launch(
+            "launch", "circle_packing", "--agent", "pipeline", "--agents", "1", "--evals", "4",
+            "--model", "scripted", "--sandbox", "process", "--unsafe",
+        )[-1]  # fmt: skip
+    assert (done["reason"], done["evaluations"]) == ("exhausted", 1)
+    numbers = {number for chat in server.chats if (number := asked(chat)[1])}
+    assert abs(max(numbers) - FRUITLESS_PER_AGENT) <= 1, "given that many chances, and no more"

@@ -34,13 +34,14 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "transcript", "harness.cli.transcript:transcript", "An agent's turns and tool calls"
         ),
         CommandEntry("report", "harness.cli.look:report", "A run in Markdown"),
+        CommandEntry("export", "harness.cli.export:export", "A run as files for other tools"),
         CommandEntry(
             "heartbeat", "harness.cli.heartbeat:app", "Rules that step in, and what they did"
         ),
         CommandEntry("memory", "harness.cli.memory:app", "What is remembered, and why"),
     ),
     "Tasks": (
-        CommandEntry("task", "harness.cli.task:app", "Make, check and list tasks"),
+        CommandEntry("task", "harness.cli.task:app", "Make, check, import and list tasks"),
         CommandEntry("mlebench", "harness.cli.mlebench:app", "Competitions of MLE-bench"),
         CommandEntry("eval", "harness.cli.evaluate:evaluate", "Score a folder without any agent"),
         CommandEntry(

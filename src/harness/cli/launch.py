@@ -126,6 +126,11 @@ def launch(
 ) -> int:
     """Improve a task with a team of agents."""
     loaded = load_task(mlebench.folder(task))
+    if loaded.notes:
+        say(
+            f"{loaded.name} is made from {loaded.origin}; {len(loaded.notes)} of its settings mean "
+            f"something else or nothing here: harness task check {task}"
+        )
     given = load_config(options.flags(), file=config)
     settings = task_budget(loaded, given)
     if given.budget.unlimited:

@@ -1,4 +1,4 @@
-"""`harness task`: make, check and list tasks."""
+"""`harness task`: make, check, import and list tasks."""
 
 import asyncio
 from pathlib import Path
@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from harness.attempt import Verdict
 from harness.cli.evaluate import SandboxFlag, configured, document
 from harness.cli.output import JsonFlag, duration, format_score, print_json, print_table
+from harness.cli.task_import import import_task
 from harness.errors import TaskError
 from harness.evaluators.check import TaskReport, check_task
 from harness.events import SCHEMA_VERSION
@@ -27,7 +28,8 @@ from harness.tasks.scaffold import new_task
 
 EXIT_USER = 2
 
-app = cyclopts.App(name="task", help="Make, check and list tasks.")
+app = cyclopts.App(name="task", help="Make, check, import and list tasks.")
+app.command(import_task, name="import")
 
 
 @app.command
@@ -128,6 +130,8 @@ def _report_document(report: TaskReport) -> dict[str, Any]:
         "hidden": list(report.hidden),
         "problems": list(report.problems),
         "warnings": list(report.warnings),
+        "origin": None if report.task.origin is None else str(report.task.origin),
+        "notes": list(report.task.notes),
     }
 
 
@@ -149,6 +153,11 @@ def _how_scored(spec: EvaluatorSpec) -> str:
 def _print_report(report: TaskReport) -> None:
     file = report.task.file
     print(f"{file.name} ({file.direction}), sandbox {report.sandbox}\n")
+    if report.task.origin is not None:
+        print(f"Made from {report.task.origin}")
+        for note in report.task.notes:
+            print(f"  note: {note}")
+        print()
     print("Agents see")
     print(f"  the description ({len(file.description.split())} words) and the command:")
     print(f"    {_how_scored(file.evaluator)}")

@@ -157,7 +157,8 @@ def _parts(record: Mapping[str, Any]) -> tuple[str, list[str]]:
     if not isinstance(message, Mapping):
         return kind, _fields(record, without=("at", "type"))
     message = cast(Mapping[str, Any], message)
-    others = _fields(record, without=("at", "type", "message", "name", "rule", "usage", "kind"))
+    known = ("at", "type", "message", "before", "name", "rule", "usage", "kind")
+    others = _fields(record, without=known)
     content = _content(message.get("content"))
     texts = [content] if content.strip() else []
     if kind == "assistant":

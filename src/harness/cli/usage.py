@@ -44,8 +44,10 @@ def _explained(error: cyclopts.CycloptsError, said: str, known: Sequence[str]) -
         expected = KINDS.get(error.target_type or str, "another kind of value")
         return f"{wrong}{': ' + value if value else ''}".rstrip("."), expected
     if isinstance(error, cyclopts.MissingArgumentError):
-        name = error.argument.name.lstrip("-") if error.argument is not None else ""
-        if name and error.keyword is None:
-            return f"{name.upper()} is missing", f"{command} … {name.upper()}"
+        argument = error.argument
+        name = argument.name.lstrip("-") if argument is not None else ""
+        if argument is not None and name and error.keyword is None:
+            flag = f"--{name} " if argument.index is None else ""  # what has no place has a flag
+            return f"{flag.strip() or name.upper()} is missing", f"{command} … {flag}{name.upper()}"
         return said.rstrip("."), "a value for it"
     return said, f"what `{command} --help` describes"

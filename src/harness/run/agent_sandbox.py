@@ -33,8 +33,8 @@ async def agent_sandbox(
                 mounts=(Mount(folder, "/work", read_only=False), *knowledge, *way_out),
                 limits=core.config.sandbox.limits,
                 labels={"harness.run": core.folder.id, "harness.agent": agent},
-                image=core.task.file.environment.image,
-                python=core.python,
+                image=core.environment.image,
+                python=core.environment.python,
             )
         )
         try:

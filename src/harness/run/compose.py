@@ -9,8 +9,9 @@ from harness.agents.base import Agent, AgentConfig
 from harness.agents.registry import make_agent
 from harness.clock import Clock
 from harness.evaluators.context import EvaluatorContext
+from harness.evaluators.environments import prepare_environments
 from harness.evaluators.hidden import holdout_context
-from harness.evaluators.open import make_pool, prepare_environment
+from harness.evaluators.open import make_pool
 from harness.evaluators.place import remove_folder
 from harness.evaluators.pool import EvaluatorPool
 from harness.events import EventKind
@@ -66,7 +67,9 @@ async def open_run(
         check_isolation(config, capabilities)
         check_egress(config, provider)
         await provider.reap()  # what dead runs left, this one's earlier sessions included
-        python = await prepare_environment(task, provider, capabilities, executor)
+        environments = await prepare_environments(
+            task, provider, capabilities, config.sandbox, executor
+        )
         # A slow embedder or the index must not hold up commands and git: a pool of its own.
         memory = await open_memory(config.memory, _pool(stack, 2, "memory"), clock=clock)
         stack.push_async_callback(memory.close)
@@ -92,7 +95,7 @@ async def open_run(
             capabilities=capabilities,
             executor=executor,
             novelty=Novelty(config.search.novelty, config.memory, repository),
-            python=python,
+            environment=environments.agents,
         )
         # A kill leaves working folders and the judge's copy of the private data behind.
         stack.callback(remove_folder, folder.scratch)
@@ -101,7 +104,8 @@ async def open_run(
             task=task,
             provider=provider,
             limits=config.sandbox.limits,
-            python=python,
+            python=environments.evaluator.python,
+            image=environments.evaluator.image,
             scratch=folder.scratch,
             executor=executor,
             labels={"harness.run": folder.id},

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from harness.agents.base import (
@@ -21,8 +22,7 @@ from harness.agents.base import (
 )
 from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
-from harness.evaluators.place import DATA
-from harness.evaluators.produce import with_data
+from harness.evaluators.data import data_places, with_data
 from harness.ids import AgentId, AttemptId
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.redact import redact
@@ -65,7 +65,7 @@ class RunContext:
         self._submissions = Submissions(core, agent, workspace, evaluations)
         self._current: Assignment | None = None
         knowledge = sandbox.path(KNOWLEDGE) if core.task.knowledge is not None else None
-        data = "" if core.task.file.environment.data is None else sandbox.path(DATA)
+        data = data_places(core.task, sandbox.path)
         self._task = task_view(core.task, knowledge, core.config.sandbox.egress.hosts, data)
 
     @property
@@ -273,7 +273,10 @@ class RunContext:
 
 
 def task_view(
-    task: Task, knowledge: str | None, hosts: Sequence[str] = (), data: str = ""
+    task: Task,
+    knowledge: str | None,
+    hosts: Sequence[str] = (),
+    data: Mapping[str, str] = MappingProxyType({}),
 ) -> TaskView:
     """What agents may know of a task; `knowledge` and `data` as their commands see the folders."""
     file, spec = task.file, task.file.evaluator
@@ -292,4 +295,5 @@ def task_view(
         knowledge=knowledge,
         metric=spec.metric.words if isinstance(spec, CommandSpec) else "",
         editable=editable_of(task),
+        sample=with_data(spec.command, {"{data}": data["{sample}"]}) if "{sample}" in data else (),
     )

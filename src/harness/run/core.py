@@ -6,7 +6,6 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +14,7 @@ from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.attempt import Attempt
 from harness.clock import Clock
+from harness.evaluators.environments import Environment
 from harness.events import EventKind
 from harness.ids import AgentId, AttemptId, CommitHash
 from harness.run.budget import Budget
@@ -35,6 +35,9 @@ from harness.tasks.base import Task
 
 DUPLICATES_PER_AGENT = 25
 """So many duplicates in a row for each agent end the run: the proposers are exhausted."""
+FRUITLESS_PER_AGENT = 160
+"""As many directives in a row for each agent without an evaluation do, too: a model that only talks
+uses up no evaluations. More than those after which the `offline` agent gives up by itself."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,14 +123,16 @@ class Core:
     endpoints: EndpointPool
     executor: Executor
     novelty: Novelty
-    python: Path | None
-    """Virtual environment of the task where commands run on the host; None: our own."""
+    environment: Environment
+    """What agents' sandboxes run with."""
     ending: Ending = field(default_factory=Ending)
     timings: Timings = field(default_factory=Timings)
     directives: int = 0
     """Directives given so far; one that a kill kept from being opened is given again."""
     duplicates: int = 0
     """Duplicates since the last new tree, all agents together."""
+    fruitless: int = 0
+    """Directives since the last evaluation began."""
     agents: dict[AgentId, AgentState] = field(default_factory=dict[AgentId, AgentState])
     directive_of: dict[AgentId, Directive] = field(default_factory=dict[AgentId, Directive])
     """The open directive of each agent."""
@@ -169,6 +174,9 @@ class Core:
     def next_directive(self) -> int:
         """Number of the next directive, from 1."""
         self.directives += 1
+        self.fruitless += 1
+        if self.fruitless > FRUITLESS_PER_AGENT * len(self.roster.active()):
+            self.ending.request("exhausted")
         return self.directives
 
     async def in_pool(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

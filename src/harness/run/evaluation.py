@@ -37,7 +37,7 @@ class Evaluations:
         """Put a queued attempt, admitted by the budget, on its way."""
         task = asyncio.create_task(self._evaluate(attempt), name=f"evaluate-{attempt.id}")
         self._running[attempt.id] = task
-        self._core.duplicates = 0
+        self._core.duplicates = self._core.fruitless = 0
         task.add_done_callback(lambda done: self._done(attempt.id, done))
 
     async def verdict_of(self, attempt: AttemptId) -> Attempt:

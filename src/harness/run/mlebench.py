@@ -6,7 +6,7 @@ In the run's folder: `submission/submission.csv`, `grading_report.json`, `mleben
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from harness.run.views import RunView, read_run
 from harness.sandbox.repository import Repository
 from harness.tasks.base import DataSpec, Task
 from harness.tasks.folder import data_digest
+from harness.tasks.mlebench.checks import MARKS
 from harness.tasks.mlebench.native import HIDDEN, mode_of
 
 REPORT = "grading_report.json"
@@ -84,6 +85,7 @@ async def finish(folder: RunFolder, task: Task, clock: Clock) -> dict[str, Any] 
     audit.write("grading", submission=submission.is_file(), mode=origin.mode)
     report, pid = _grade(origin, submission if submission.is_file() else None)
     report |= {"fitness": origin.mode, "attempt": None if chosen is None else str(chosen.id)}
+    report |= _apart_from_the_test(view, chosen)
     audit.write(
         "graded", process=pid, evaluations=view.evaluations, valid=report["valid_submission"]
     )
@@ -115,6 +117,7 @@ def disclosure(folder: RunFolder) -> list[str]:
             f"valid submission: {'yes' if report['valid_submission'] else 'no'}."
         ),
         *([f"Refused: {report['message']}"] if report.get("message") else []),
+        *validation_lines(report),
         "",
         (
             f"Disclosure: fitness came from {source}. The held-out test was graded once, after the "
@@ -122,6 +125,39 @@ def disclosure(folder: RunFolder) -> list[str]:
             f"search (`{AUDIT}`)."
         ),
     ]
+
+
+def validation_lines(report: Mapping[str, Any]) -> list[str]:
+    """How the scores of the submitted program lie apart, and how many attempts are marked."""
+    if report.get("validation_score") is None:
+        return []
+    own = report["own_validation"]
+    shown = "none was printed" if own is None else f"{own:g}"
+    marks = ", ".join(report["marks"]) or "none"
+    lines = [
+        "",
+        (
+            f"Of the submitted program (attempt {report['attempt']}): own validation {shown}, "
+            f"hidden validation {report['validation_score']:g}, held-out test {report['score']}; "
+            f"marks: {marks}."
+        ),
+    ]
+    counts = {MARKS[name]: count for name, count in report["marked_attempts"].items() if count}
+    told = "; ".join(f"{count} because {why}" for why, count in counts.items())
+    return [*lines, f"Marked attempts: {told or 'none'}."]
+
+
+def _apart_from_the_test(view: RunView, chosen: Attempt | None) -> dict[str, Any]:
+    """What the run knew of the program before its test, for whoever asks how far to trust it."""
+    verdicts = [a.verdict for a in view.attempts if a.verdict is not None]
+    known = None if chosen is None else chosen.verdict
+    metrics: Mapping[str, float] = {} if known is None else known.metrics
+    return {
+        "validation_score": None if chosen is None else chosen.score,
+        "own_validation": metrics.get("own_validation"),
+        "marks": [MARKS[name] for name in MARKS if metrics.get(name)],
+        "marked_attempts": {n: sum(bool(v.metrics.get(n)) for v in verdicts) for n in MARKS},
+    }
 
 
 class _Audit:

@@ -53,8 +53,14 @@ def _share(reports: Reports, names: Sequence[str], key: str) -> dict[str, float 
 def _competition(reports: Reports, name: str) -> dict[str, Any]:
     mine = [seed[name] for seed in reports.values() if name in seed]
     counts = {medal: sum(bool(r[f"{medal}_medal"]) for r in mine) for medal in MEDALS}
-    scores = [r["score"] for r in mine]
-    return {"id": name, "runs": len(mine), **counts, "scores": scores}
+    return {
+        "id": name,
+        "runs": len(mine),
+        **counts,
+        "scores": [r["score"] for r in mine],
+        "validation_scores": [r.get("validation_score") for r in mine],
+        "marked": sum(bool(r.get("marks")) for r in mine),
+    }
 
 
 def render(content: Mapping[str, Any]) -> list[str]:
@@ -69,19 +75,24 @@ def render(content: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|",
         f"| {' | '.join(map(_shown, row))} |",
         "",
-        "| competition | runs | gold | silver | bronze | scores |",
-        "|---|---|---|---|---|---|",
+        "| competition | runs | gold | silver | bronze | test | hidden validation | marked |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for each in content["competitions"]:
-        scores = ", ".join("-" if s is None else f"{s:g}" for s in each["scores"])
+        test, hidden = (_numbers(each[key]) for key in ("scores", "validation_scores"))
         medals = " | ".join(str(each[medal]) for medal in MEDALS)
-        lines.append(f"| {each['id']} | {each['runs']} | {medals} | {scores} |")
+        cells = [each["id"], each["runs"], medals, test, hidden, each["marked"]]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     if content["unknown_medals"]:
         lines += ["", f"{content['unknown_medals']} runs without a leaderboard: medals unknown."]
     sources = " and ".join(content["fitness"])
     mixed = " Not comparable: two sources of fitness." if len(content["fitness"]) > 1 else ""
     lines += ["", f"Fitness: {sources}.{mixed} The held-out test was graded once for each run."]
     return lines
+
+
+def _numbers(scores: Sequence[float | None]) -> str:
+    return ", ".join("-" if score is None else f"{score:g}" for score in scores)
 
 
 def _shown(share: Mapping[str, float | None] | None) -> str:

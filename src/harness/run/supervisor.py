@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from harness.agents.base import Agent, AgentConfig
 from harness.errors import (
@@ -16,7 +15,7 @@ from harness.errors import (
     SandboxUnavailableError,
     UserError,
 )
-from harness.evaluators.place import DATA
+from harness.evaluators.data import data_mounts
 from harness.evaluators.submission import submission_rules
 from harness.events import EventKind
 from harness.ids import AgentId
@@ -192,9 +191,8 @@ class Supervisor:
             await self._make_agent(context.config).run(context)
 
     def _beside(self) -> tuple[Mount, ...]:
-        folder, data = self._core.task.knowledge, self._core.task.file.environment.data
-        knowledge = () if folder is None else (Mount(folder, KNOWLEDGE),)
-        return knowledge if data is None else (*knowledge, Mount(Path(data.path), DATA))
+        folder, data = self._core.task.knowledge, data_mounts(self._core.task)
+        return data if folder is None else (Mount(folder, KNOWLEDGE), *data)
 
     def _workspace(self, sandbox: Sandbox, agent: AgentId) -> Workspace:
         core = self._core

@@ -32,6 +32,13 @@ def judge(outputs, private, seed):
     return {"score": answer["value"], "metrics": {"seed": seed}, "feedback": "judged"}
 """
 
+SEEING_JUDGE = """
+def judge(outputs, private, seed):
+    folder = outputs / "submission"
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {"score": 1, "feedback": f"{names} {(outputs / 'printed.txt').read_text().strip()}"}
+"""
+
 ANSWER = "import json; json.dump({'value': %s}, open('answer.json', 'w'))\n"
 
 BAD_CANDIDATES: tuple[tuple[str, Status, str], ...] = (
@@ -53,7 +60,12 @@ BAD_CANDIDATES: tuple[tuple[str, Status, str], ...] = (
 
 
 def write_task(
-    folder: Path, *, judge: str = JUDGE, python: Sequence[str] = (), **evaluator: Any
+    folder: Path,
+    *,
+    judge: str = JUDGE,
+    python: Sequence[str] = (),
+    setup: Sequence[str] = (),
+    **evaluator: Any,
 ) -> Task:
     """A task whose seed writes 1 as its answer; `evaluator` overrides keys of that section."""
     for name in ("seed", "evaluator", "private"):
@@ -73,7 +85,7 @@ def write_task(
         "direction": "maximize",
         "evaluator": spec,
         "limits": {"pids": 64, "memory": "512MiB"},
-        "environment": {"python": list(python)},
+        "environment": {"python": list(python), "setup": list(setup)},
     }
     (folder / "task.yaml").write_text(json.dumps(file), encoding="utf-8")
     (folder / "seed" / "solve.py").write_text(ANSWER % 1, encoding="utf-8")
@@ -109,6 +121,15 @@ class EvaluatorContract(EvaluatorSuite):
 
     write = staticmethod(write_task)
     submit = staticmethod(job)
+
+    async def test_a_judge_may_see_what_was_printed_and_submitted(
+        self, open_evaluator: OpenEvaluator, tmp_path: Path
+    ) -> None:
+        words = {"judge": SEEING_JUDGE, "judge_sees": ["printed", "submission"]}
+        source = "import sys; print('said'); print('warned', file=sys.stderr)\n" + ANSWER % 1
+        async with self.evaluator(open_evaluator, tmp_path, **words) as evaluator:
+            verdict = await evaluator.evaluate(job(source, {"part/note.txt": "a note"}))
+        assert verdict.feedback == "['part/note.txt', 'solve.py'] said", verdict
 
     async def test_scores(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path) as evaluator:

@@ -28,7 +28,7 @@ from harness.agents.heartbeats.rules import evaluate_rules
 from harness.attempt import Operator, Status, Verdict
 from harness.clock import SystemClock
 from harness.errors import BudgetExhaustedError
-from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId, RecordId, TreeHash
+from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId, TreeHash
 from harness.memory.base import MemoryRecord, Recalled, RecordKind
 from harness.sandbox.base import ExecResult, Mount, Sandbox, SandboxProvider, SandboxSpec
 from harness.sandbox.repository import Repository, TreeFile
@@ -36,6 +36,7 @@ from harness.sandbox.workspace import Workspace
 from harness.search.base import Directive, directive_rng
 from harness.search.graph import AttemptGraph
 from harness.testing.journal import attempt_of, directive_of, encode, views
+from harness.testing.local_notes import LocalNotes
 from harness.testing.number import Score
 
 DUPLICATES_IN_A_ROW = 5
@@ -108,7 +109,7 @@ class LocalContext:
         self._current: Assignment | None = None
         self._directives = 0
         self._submitted: dict[str, Submitted] = {}
-        self._notes: dict[str, MemoryRecord] = {}
+        self._notes = LocalNotes(task.name, agent)
         self._fired: dict[tuple[str, str], Mark] = {}
         self._duplicates = 0
 
@@ -119,7 +120,7 @@ class LocalContext:
     @property
     def notes(self) -> list[MemoryRecord]:
         """Notes in order of writing."""
-        return list(self._notes.values())
+        return self._notes.all()
 
     async def begin(self, seed: Mapping[str, bytes]) -> None:
         """Replay the journal, or start it with the seed."""
@@ -208,14 +209,7 @@ class LocalContext:
         kinds: Sequence[RecordKind] = (),
     ) -> list[Recalled]:
         """Notes that share a word with `text`."""
-        words = set(text.lower().split())
-        found = [
-            record
-            for record in self._notes.values()
-            if (not kinds or record.kind in kinds)
-            and words & set(f"{record.title} {record.text}".lower().split())
-        ]
-        return [Recalled(record, rank, 1 / rank) for rank, record in enumerate(found[:limit], 1)]
+        return self._notes.sharing_words(text, limit, kinds)
 
     async def note(self, title: str, text: str, *, key: str) -> str:
         return self._remember({"kind": "note", "key": key, "title": title, "text": text})
@@ -235,10 +229,7 @@ class LocalContext:
         )
 
     async def record(self, record: str) -> MemoryRecord:
-        found = [each for each in self._notes.values() if each.id.startswith(record)]
-        if len(found) != 1:
-            raise KeyError(record)
-        return found[0]
+        return self._notes.named(record)
 
     def team(self) -> Sequence[Teammate]:
         """This agent, and `mates`."""
@@ -317,18 +308,7 @@ class LocalContext:
         elif kind == "directive":
             self._open(directive_of(entry))
         elif kind in ("note", "skill"):
-            record = RecordId(f"{len(self._notes):032x}")
-            self._notes[entry["key"]] = MemoryRecord(
-                id=record,
-                kind=RecordKind(kind),
-                title=entry["title"],
-                text=entry["text"],
-                task=self.task.name,
-                run="local",
-                agent=self.agent,
-                created_at=self._clock.now(),
-                data={name: entry[name] for name in ("files", "check") if name in entry},
-            )
+            self._notes.add(entry, self._clock.now())
         elif kind == "fired":
             self._fired[entry["rule"], entry["subject"]] = Mark(
                 entry["evaluations"], entry["at"], entry["limits"], entry["fired"]
@@ -339,9 +319,7 @@ class LocalContext:
     def _open(self, directive: Directive) -> None:
         self._directives = directive.number
         references = tuple(self.graph[reference] for reference in directive.references)
-        recalled = tuple(
-            Recalled(record, rank, 1 / rank) for rank, record in enumerate(self.notes[-3:], 1)
-        )
+        recalled = tuple(self._notes.newest(3))
         self._current = Assignment(directive, self.graph[directive.base], references, recalled)
 
     def _record_attempt(

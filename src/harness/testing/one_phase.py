@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.attempt import Status
+from harness.evaluators.one_phase import RISK
 from harness.sandbox.base import ExecEnd
 from harness.tasks.base import Task
 from harness.tasks.loader import load_task
@@ -123,7 +124,7 @@ class OnePhaseContract(EvaluatorSuite):
         assert verdict.metrics == {"m": 2}
         assert verdict.feedback == "evaluated"
         assert [stage.name for stage in verdict.stages] == ["in_process"]
-        assert verdict.stages[0].detail == "loud"
+        assert verdict.stages[0].detail == f"loud\n{RISK}"
 
     async def test_refused(self, open_evaluator: OpenEvaluator, tmp_path: Path) -> None:
         async with self.evaluator(open_evaluator, tmp_path, timeout_s=4) as evaluator:

@@ -1,11 +1,13 @@
 """The `pipeline` agent: whole directives and the coding modes."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.agents.pipelined import TWO, Model, play, setting, whole
+from tests.unit.agents.pipelined import TWO, Model, play, setting, value_score, whole
 
-from harness.attempt import Operator
+from harness.attempt import Operator, Verdict
 from harness.sandbox.base import SandboxProvider
 from harness.testing.pipeline_behaviour import block
 
@@ -36,6 +38,31 @@ async def test_a_directive_goes_through_all_steps(
     assert "| a larger value" not in model.said("plan", 1)
     assert "| a larger value" in model.said("refine_the_plan")
     assert all("tools" not in request.body for request in model.requests["plan"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "doubt"),
+    [
+        ("Reported: 0.2501\nFinding: larger is better.", ""),
+        ("Reported: none\nFinding: larger is better.", ""),
+        (
+            "Reported: 0.9\nFinding: larger is better.",
+            " (In doubt: the evaluator read 0.25 as its own validation, the model 0.9.)",
+        ),
+    ],
+)
+async def test_what_a_program_says_of_its_own_validation_is_read_twice(
+    answer: str, doubt: str, tmp_path: Path, provider: SandboxProvider
+) -> None:
+    def score(files: Mapping[str, bytes]) -> Verdict:
+        return replace(value_score(files), metrics={"own_validation": 0.25})
+
+    model = Model(change_the_files=setting(2), analyse=answer)
+    played = await play(
+        tmp_path / "run", provider, model, operators=[Operator.IMPROVE], score=score
+    )
+    (note,) = played.context.notes
+    assert note.text.splitlines()[0] == f"larger is better.{doubt}"
 
 
 async def test_a_crash_is_repaired_before_an_evaluation_is_spent(

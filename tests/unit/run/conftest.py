@@ -13,6 +13,7 @@ from harness.agents.endpoints import EndpointPool
 from harness.agents.heartbeats.base import Intervention
 from harness.agents.heartbeats.config import HeartbeatRule
 from harness.attempt import Attempt, Operator, Status, Verdict
+from harness.evaluators.environments import Environment
 from harness.events import EventKind
 from harness.ids import SEED_AGENT, SEED_ATTEMPT, AgentId, AttemptId
 from harness.run.attempts import Candidate
@@ -118,7 +119,7 @@ class Bench:
             capabilities=self.capabilities,
             executor=self.executor,
             novelty=Novelty(config.search.novelty, config.memory, self.repository),
-            python=None,
+            environment=Environment(),
         )
         for member in self.core.roster.active():
             self.core.say(member.agent, "working", "")

@@ -46,11 +46,6 @@ async def sandbox(provider: ProcessProvider, tmp_path: Path) -> AsyncGenerator[S
     await opened.close()
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository.create(tmp_path / "attempts.git")
-
-
 @pytest.fixture(params=["folder", "tar"])
 def workspace(
     request: pytest.FixtureRequest,

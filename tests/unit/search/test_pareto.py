@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.search.test_search_policies import context, finished
+from tests.unit.search.searching import context, finished
 
 from harness.attempt import Attempt, Operator, Status, Verdict
 from harness.ids import AttemptId

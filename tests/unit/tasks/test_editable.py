@@ -113,6 +113,6 @@ def test_blocks_without_markers_is_the_authors_mistake(tmp_path: Path) -> None:
 
     folder = new_task("marked", tmp_path)
     file = folder / "task.yaml"
-    file.write_text(file.read_text() + "submission: {blocks: true}\n")
+    file.write_text(file.read_text().replace("submission:", "submission:\n  blocks: true", 1))
     with pytest.raises(TaskError, match="has no EVOLVE-BLOCK-START"):
         submission_rules(load_task(folder))

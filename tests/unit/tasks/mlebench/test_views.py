@@ -2,15 +2,19 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from harness.errors import UserError
 from harness.tasks.loader import load_task
-from harness.tasks.mlebench.layout import Competition
+from harness.tasks.mlebench.layout import Competition, problems
 from harness.tasks.mlebench.modality import KNOWLEDGE, modalities
 from harness.tasks.mlebench.native import native_task
+from harness.tasks.mlebench.sampling import OF_EACH_LABEL, TEST_ROWS, TRAIN_ROWS, WORTH_IT
 
 ROWS = 60
 
@@ -132,3 +136,67 @@ def test_notes_are_chosen_by_the_files_alone(tmp_path: Path) -> None:
     assert modalities(tmp_path / "w") == ["audio"]
     notes = {path.stem for path in KNOWLEDGE.glob("*.md")}
     assert notes == {"general", "tabular", "image", "text", "audio", "time_series"}
+
+
+def test_of_many_data_a_sample_has_the_same_form_and_some_of_each_label(tmp_path: Path) -> None:
+    competition = _competition(tmp_path, "accuracy", ["id", "label"], ["u", "v"])
+    assert "sample" not in _data(native_task(competition).folder), (
+        "few data take little time anyway"
+    )
+    rows = 2 * WORTH_IT
+    labels = ["rare" if i % (rows // 10) == 0 else "often" for i in range(rows)]
+    train = [[f"a{i}", i, label] for i, label in enumerate(labels)]
+    _write(competition.public / "train.csv", ["id", "x", "label"], [list(row) for row in train])
+    made = native_task(competition)
+    data = _data(made.folder)
+    search, sample = Path(data["path"]), Path(data["sample"]["path"])
+    part, whole = _read(sample / "train.csv"), _read(search / "train.csv")
+    assert TRAIN_ROWS <= len(part) <= TRAIN_ROWS + 2 * OF_EACH_LABEL
+    assert [row for row in whole if row in part] == part, "rows of the view, in its order"
+    assert sum(row["label"] == "rare" for row in part) >= OF_EACH_LABEL
+    test = _read(sample / "test.csv")
+    assert test == _read(search / "test.csv")[:TEST_ROWS]
+    form = _read(made.folder / "private" / "sample.csv")
+    assert [row["id"] for row in form] == [row["id"] for row in test]
+    assert {path.name for path in sample.iterdir()} == {path.name for path in search.iterdir()}
+    (sample / "train.csv").write_text("id,x,label\n")
+    with pytest.raises(UserError, match="have changed"):
+        load_task(made.folder)
+
+
+def test_a_sample_of_files(tmp_path: Path) -> None:
+    competition = _competition(tmp_path, "auc", ["id", "label"], ["0", "1"])
+    public, rows = competition.public, 2 * WORTH_IT
+    (public / "test.csv").unlink()
+    _write(public / "train.csv", ["id", "label"], [[f"a{i}", i % 2] for i in range(rows)])
+    for folder, letter, count in (("train", "a", rows), ("test", "b", 10)):
+        (public / folder).mkdir()
+        for i in range(count):
+            (public / folder / f"{letter}{i}.jpg").touch()
+    sample = Path(_data(native_task(competition).folder)["sample"]["path"])
+    ids = {row["id"] for row in _read(sample / "train.csv")}
+    assert {path.stem for path in (sample / "train").iterdir()} == ids
+    assert len(list((sample / "test").iterdir())) == TEST_ROWS
+
+
+def test_a_leaderboard_in_the_other_order_than_its_metric_is_told(tmp_path: Path) -> None:
+    board = tmp_path / "leaderboard.csv"
+    competition = _competition(tmp_path, "accuracy", ["id", "label"], ["u", "v"])
+    for scores, told in (((0.9, 0.5), False), ((0.5, 0.9), True), ((0.5, 0.5), False)):
+        _write(board, ["teamId", "score"], [[team, score] for team, score in enumerate(scores)])
+        found = list(problems(replace(competition, leaderboard=board)))
+        assert any("not in the order of the metric accuracy" in each for each in found) is told
+
+
+def test_hidden_rows_with_a_twin_in_training_are_told_to_agents(tmp_path: Path) -> None:
+    competition = _competition(tmp_path, "accuracy", ["id", "label"], ["u", "v"])
+    assert not (native_task(competition).folder / "knowledge" / "these_data.md").exists()
+    train = [[f"a{i}", i % 6, "uv"[i % 2]] for i in range(ROWS)]
+    _write(competition.public / "train.csv", ["id", "x", "label"], [list(row) for row in train])
+    told = (native_task(competition).folder / "knowledge" / "these_data.md").read_text()
+    assert "12 of the 12 rows of `test.csv` are in `train.csv` as well" in told
+
+
+def _data(task: Path) -> dict[str, Any]:
+    content = yaml.safe_load((task / "task.yaml").read_text())
+    return dict(content["environment"]["data"])

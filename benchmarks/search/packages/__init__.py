@@ -1,0 +1,1 @@
+"""Published packages for program search on equal terms: the suite's proposer is their model."""

@@ -1,0 +1,1 @@
+"""What CORAL keeps of a run."""
