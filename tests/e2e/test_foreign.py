@@ -71,3 +71,10 @@ def test_what_is_wrong_is_told_in_three_lines(cli: Cli) -> None:
     assert len(said) == 3
     assert "grader.py" in said[0]
     assert not list(Path(cli.environment["HARNESS_CACHE"]).glob("tasks/*"))
+
+
+def test_a_broken_evaluator_is_looked_for_where_its_author_has_it(cli: Cli) -> None:
+    task = copied("openevolve_plain", cli.folder, {"peak.py": "import nothing_there\n"})
+    said = cli("eval", str(task), str(task), code=2).stderr
+    assert "nothing_there" in said
+    assert f"correct {task};" in said

@@ -112,6 +112,8 @@ def _exit_code(task: Task, verdict: Verdict) -> int:
     if verdict.status is Status.EVALUATOR_ERROR:
         needed = task.file.evaluator.private_files
         where = task.evaluator / needed[0] if task.evaluator and needed else task.folder
+        # What was made of another tool's folder is not what its author can correct.
+        where = task.origin or where
         raise TaskError(
             f"the judge of {task.name} failed: {_last_line(verdict)}",
             expected="a judge that returns a score, or None for an invalid output",

@@ -19,7 +19,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for kind in found:
             yield from keys(kind, f"{prefix}{name}.")
         if not found:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{field.alias or name}"
 
 
 def models(annotation: Any) -> list[type[BaseModel]]:
