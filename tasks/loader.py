@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from harness.errors import TaskError
-from harness.tasks.base import DataFolder, Task, TaskFile
+from harness.tasks.base import DataFolder, EnvironmentSpec, Task, TaskFile
 from harness.tasks.evaluation import (
     AnswerSpec,
     CommandSpec,
@@ -59,15 +59,7 @@ def load_task(reference: str | Path) -> Task:
         )
     for spec in (file.evaluator, *file.evaluator.variations):
         _check_evaluator(path, spec, seed, evaluator)
-    if file.environment.python:
-        # Loads `packaging`: only for tasks that need it.
-        from harness.tasks.environment import parse_requirements
-
-        parse_requirements(file.environment.python, f"{path}: 'environment.python'")
-    if file.environment.data is not None:
-        _check_data(path, file.environment.data, "environment.data")
-        if file.environment.data.sample is not None:
-            _check_data(path, file.environment.data.sample, "environment.data.sample")
+    _check_environment(path, file.environment)
     about = imported_from(folder)
     private, knowledge = (_optional(folder, name) for name in ("private", "knowledge"))
     hashed = [(TASK_FILE, path)]
@@ -167,6 +159,18 @@ def _check_evaluator(path: Path, spec: EvaluatorBase, seed: Path, evaluator: Pat
     if isinstance(spec, JudgedSpec):
         _check_relative(path, "evaluator.judge", spec.judge_file)
         _check_judge(path, evaluator / spec.judge_file, spec)
+
+
+def _check_environment(path: Path, spec: EnvironmentSpec) -> None:
+    if spec.python:
+        # Loads `packaging`: only for tasks that need it.
+        from harness.tasks.environment import parse_requirements
+
+        parse_requirements(spec.python, f"{path}: 'environment.python'")
+    if spec.data is not None:
+        _check_data(path, spec.data, "environment.data")
+        if spec.data.sample is not None:
+            _check_data(path, spec.data.sample, "environment.data.sample")
 
 
 def _check_run(path: Path, spec: CommandSpec, seed: Path, evaluator: Path | None) -> None:

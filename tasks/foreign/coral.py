@@ -56,30 +56,23 @@ class CoralFormat:
         _check_grader(path, grader, entrypoint, private)
         setup = _Setup(folder, grader.texts("setup"))
         seed, notes = _seed(folder, config.section("workspace"))
-        timeout = grader.number("timeout", 300)
-        if timeout < 0:
-            raise grader.wrong("timeout", timeout, "seconds, 0 or more (0: no limit)")
+        settings = _settings(grader, entrypoint)
         description = _description(task)
-        options: dict[str, Any] = {
+        options = {
             "name": name,
             "description": description,
             "entrypoint": entrypoint,
             "paths": setup.paths,
-            "grader": {
-                "entrypoint": entrypoint,
-                "timeout": timeout,
-                "args": grader.section("args").all(),
-                "direction": grader.text("direction", "maximize"),
-            },
+            "grader": settings,
         }
         file: dict[str, Any] = {
             "name": task_name(name),
             "description": description,
-            "direction": options["grader"]["direction"],
+            "direction": settings["direction"],
             "evaluator": {
                 "kind": "one_phase",
                 "judge": "harness_coral.py:judge",
-                "timeout_s": (timeout or MAX_TIMEOUT_S) + 30.0,
+                "timeout_s": (settings["timeout"] or MAX_TIMEOUT_S) + 30.0,
             },
             "environment": {
                 "python": merged(setup.requirements, _needed(seed, private, setup)),
@@ -97,6 +90,19 @@ class CoralFormat:
             private=private,
             notes=(*notes, *setup.notes, *_notes(config, grader)),
         )
+
+
+def _settings(grader: Keys, entrypoint: str) -> dict[str, Any]:
+    """The part of the section `grader` that the grader itself sees."""
+    timeout = grader.number("timeout", 300)
+    if timeout < 0:
+        raise grader.wrong("timeout", timeout, "seconds, 0 or more (0: no limit)")
+    return {
+        "entrypoint": entrypoint,
+        "timeout": timeout,
+        "args": grader.section("args").all(),
+        "direction": grader.text("direction", "maximize"),
+    }
 
 
 def _check_grader(path: Path, grader: Keys, entrypoint: str, private: dict[str, Source]) -> None:

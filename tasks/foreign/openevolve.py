@@ -50,26 +50,13 @@ class OpenEvolveFormat:
             )
         path, notes = _config(folder)
         config = Keys(read_yaml(path), path)
-        evaluator, prompt = config.section("evaluator"), config.section("prompt")
-        timeout = evaluator.number("timeout", TIMEOUT_S)
-        if timeout <= 0:
-            raise evaluator.wrong("timeout", timeout, "seconds, above 0")
-        thresholds = _thresholds(evaluator)
-        cascade = bool(evaluator.get("cascade_evaluation", True))
-        options = {
-            "evaluator": EVALUATOR,
-            "program": program.name,
-            "cascade": cascade,
-            "thresholds": thresholds,
-            "timeout_s": timeout,
-            "features": config.section("database").get("feature_dimensions", []),
-        }
+        options = _options(config, program.name)
         files: dict[str, Source] = dict(tree(folder, skip=OUTPUTS))
         packages, more = needed(folder, files)
         budget = int(config.number("max_iterations", 100))
         file: dict[str, Any] = {
             "name": task_name(folder.resolve().name),
-            "description": _description(prompt, program.name),
+            "description": _description(config.section("prompt"), program.name),
             "direction": "maximize",
             "submission": {
                 "include": [f"/{program.name}"],
@@ -79,7 +66,7 @@ class OpenEvolveFormat:
                 "kind": "one_phase",
                 "judge": "harness_openevolve.py:judge",
                 # Each stage has the whole time, and starting takes some.
-                "timeout_s": timeout * (3 if cascade else 1) + 30,
+                "timeout_s": options["timeout_s"] * (3 if options["cascade"] else 1) + 30,
             },
             "environment": {"python": packages},
             "budget": {"evaluations": budget + 1},
@@ -94,6 +81,22 @@ class OpenEvolveFormat:
             },
             notes=(*notes, *more, *_notes(config, path.name)),
         )
+
+
+def _options(config: Keys, program: str) -> dict[str, Any]:
+    """What the adapter is to know."""
+    evaluator = config.section("evaluator")
+    timeout = evaluator.number("timeout", TIMEOUT_S)
+    if timeout <= 0:
+        raise evaluator.wrong("timeout", timeout, "seconds, above 0")
+    return {
+        "evaluator": EVALUATOR,
+        "program": program,
+        "cascade": bool(evaluator.get("cascade_evaluation", True)),
+        "thresholds": _thresholds(evaluator),
+        "timeout_s": timeout,
+        "features": config.section("database").get("feature_dimensions", []),
+    }
 
 
 def _programs(folder: Path) -> list[Path]:
