@@ -25,8 +25,11 @@ from typing import NamedTuple
 
 from harness.tasks.loader import load_task
 
-TASKS = ("rastrigin", "circle_packing")
-"""`rastrigin` is made here: a program whose ten constants are a point of that function."""
+TASKS = ("rastrigin", "halves", "circle_packing")
+"""`rastrigin` and `halves` are made here: a program whose ten constants are a point of that
+function; and one with two tables of which a submission is scored by the better, and by both only
+once each is good, so that what two branches found has to be joined (family (e) of
+`benchmarks.search` as a real task)."""
 
 _SOLVE = """import json
 
@@ -55,6 +58,33 @@ evaluator:
   judge: judge.py:judge
   timeout_s: 20
 budget: {evaluations: 60}
+"""
+_HALVES_SOLVE = """import json
+
+LEFT = [0.61, -0.54, 0.84, 0.32]
+
+RIGHT = [-0.88, 0.58, 0.21, -0.63]
+
+with open("x.json", "w", encoding="utf-8") as file:
+    json.dump([LEFT, RIGHT], file)
+"""
+_HALVES_JUDGE = """import json
+import math
+
+TARGETS = (
+    [-0.34, 0.27, 0.12, -0.46],
+    [0.23, -0.31, 0.64, 0.18],
+)
+
+
+def judge(outputs, private, seed):
+    halves = json.loads((outputs / "x.json").read_text(encoding="utf-8"))
+    worth = sorted(
+        math.exp(-3 * sum(abs(a - b) for a, b in zip(half, target, strict=True)) / len(target))
+        for half, target in zip(halves, TARGETS, strict=True)
+    )
+    score = worth[1] / 2 + (worth[0] / 2 if worth[0] > 0.5 else 0)
+    return {"score": score, "metrics": {}, "feedback": f"{score:.6g}"}
 """
 
 
@@ -87,15 +117,24 @@ def launch(task: str, seed: int, memory: Path, options: argparse.Namespace) -> C
     return Curve(best[-1], fmean(best))
 
 
-def rastrigin(folder: Path) -> Path:
-    """The task's folder, made below `folder`."""
-    for name, text in (
-        ("task.yaml", _TASK), ("seed/solve.py", _SOLVE), ("evaluator/judge.py", _JUDGE)
-    ):  # fmt: skip
-        path = folder / "rastrigin" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return folder / "rastrigin"
+def made(folder: Path) -> dict[str, str]:
+    """The folders of the tasks that are made here, below `folder`."""
+    halves = _TASK.replace("name: rastrigin", "name: halves").replace("minimize", "maximize")
+    halves = halves.replace(
+        "Make the Rastrigin function of the ten numbers that solve.py writes small.",
+        "Bring both tables of solve.py close to what the judge has in mind.",
+    )
+    tasks = {
+        "rastrigin": (_TASK, _SOLVE, _JUDGE),
+        "halves": (halves, _HALVES_SOLVE, _HALVES_JUDGE),
+    }
+    for task, texts in tasks.items():
+        names = ("task.yaml", "seed/solve.py", "evaluator/judge.py")
+        for name, text in zip(names, texts, strict=True):
+            path = folder / task / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return {task: str(folder / task) for task in tasks}
 
 
 def pair(task: str, seed: int, options: argparse.Namespace) -> tuple[Curve, Curve]:
@@ -153,9 +192,9 @@ def main() -> None:
         " | p |\n|---|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
-        made: dict[str, str] = {"rastrigin": str(rastrigin(Path(folder)))}
+        folders = made(Path(folder))
         for task in options.tasks:
-            print(row(made.get(str(task), str(task)), options), flush=True)
+            print(row(folders.get(str(task), str(task)), options), flush=True)
 
 
 if __name__ == "__main__":
