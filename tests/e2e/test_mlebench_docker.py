@@ -12,7 +12,9 @@ from typing import Any
 import docker
 import docker.errors
 import pytest
+from requests.exceptions import RequestException
 from tests.e2e.conftest import Cli
+from urllib3.exceptions import HTTPError
 
 from harness.run.folder import RunFolder, live_process
 from harness.run.views import read_run
@@ -25,6 +27,10 @@ MARKER = "marker-1d60c3f5-public"
 """In the public data: what is searched for canaries must show this."""
 SEEDS = 2
 EVALUATIONS = 2
+GONE = (404, 409)
+"""How the daemon answers for a container that has ended."""
+TRIES = 20
+"""At a place whose files change while the daemon packs them."""
 SPY = """\
 import os, sys
 names = ("canary.txt", "answers.csv", "leaderboard.csv", "private", "prepared")
@@ -87,17 +93,39 @@ class Watcher(threading.Thread):
     def _look(self, container: Any, purpose: str) -> None:
         if not container.attrs["HostConfig"]["ReadonlyRootfs"]:
             self.writable.append(purpose)
+        for mount in container.attrs["Mounts"]:
+            place = mount["Destination"]
+            self._read(container, purpose, place, MARKER if place == "/data" else "")
+        if purpose == "agent" and not self._whole:
+            self._whole = self._read(container, purpose, "/", "etc/passwd")
+
+    def _read(self, container: Any, purpose: str, place: str, control: str) -> bool:
+        """Search one place; whether it could be read to its end.
+
+        The daemon fails over files that change or go while it packs them, and over containers that
+        end meanwhile: the first are tried again, of the second there are others.
+        """
+        for tries_left in reversed(range(TRIES)):
+            try:
+                whole = place == "/"
+                stream = container.export() if whole else container.get_archive(place)[0]
+                self._search(purpose, place, stream, control)
+            except (RequestException, HTTPError) as error:  # before the stream begins, and in it
+                gone = isinstance(error, docker.errors.APIError) and error.status_code in GONE
+                if gone or not self._runs(container):
+                    return False
+                if not tries_left:
+                    self.troubles.append(error)
+            else:
+                return True
+        return False
+
+    def _runs(self, container: Any) -> bool:
         try:
-            for mount in container.attrs["Mounts"]:
-                place = mount["Destination"]
-                control = MARKER if place == "/data" else ""
-                self._search(purpose, place, container.get_archive(place)[0], control)
-            if purpose == "agent" and not self._whole:
-                self._search(purpose, "/", container.export(), "etc/passwd")
-                self._whole = True
-        except docker.errors.APIError as error:
-            if error.status_code not in (404, 409):  # it ended meanwhile: there are others
-                self.troubles.append(error)
+            container.reload()
+        except docker.errors.APIError:
+            return False
+        return bool(container.status == "running")
 
     def _search(self, purpose: str, place: str, stream: Iterator[bytes], control: str) -> None:
         """Look for canary and control in a tar stream, over the borders of its parts."""
