@@ -38,6 +38,7 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
     return process.returncode, json.loads(lines[-1])
 
 
+@pytest.mark.slow
 def test_stop_drains_and_resume_goes_on(cli: Cli) -> None:
     process = cli.start(*LAUNCH, "--evals", "5000", "--json")
     run = _wait_for_evaluations(cli, 4)["run"]

@@ -23,6 +23,7 @@ def learner(request: Request) -> Reply:
     return text(json.dumps([good, made_up]))
 
 
+@pytest.mark.slow
 def test_a_model_sums_up_what_was_learnt(cli: Cli) -> None:
     del cli.environment["HARNESS_MEMORY__DISTIL_BY_MODEL"]
     flags = ("--agents", "2", "--model", "scripted", "--sandbox", "process", "--unsafe")

@@ -27,6 +27,7 @@ def test_scored_checked_and_improved(cli: Cli, name: str) -> None:
     assert gain < 0 if name == "coral_packaged" else gain > 0
 
 
+@pytest.mark.slow
 def test_a_command_is_scored_and_improved(cli: Cli) -> None:
     task = EXAMPLES / "command_style"
     done = cli.launch("launch", str(task), "--agents", "1", "--evals", "8")[-1]
@@ -35,6 +36,7 @@ def test_a_command_is_scored_and_improved(cli: Cli) -> None:
     assert set(best["metrics"]) == {"steps", "rate"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(cli: Cli) -> None:
     """The folder may have changed or gone meanwhile: a run has its own copy."""
     task = copied("shinka_plain", cli.folder)

@@ -33,6 +33,7 @@ def write_hidden_task(folder: Path, **hidden: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_repository_is_scored_and_improved(cli: Cli) -> None:
     tests = (
         "from harness_repository import RepositoryTest\n"
@@ -67,6 +68,7 @@ def test_a_one_phase_task_is_scored_and_marked(cli: Cli) -> None:
     assert "in_process" in json.dumps(shown)
 
 
+@pytest.mark.slow
 def test_hidden_scores_are_coarse_everywhere(cli: Cli) -> None:
     folder = write_hidden_task(cli.folder / "hidden")
     done = cli.launch("launch", str(folder), "--agents", "2", "--evals", "14")[-1]
@@ -99,6 +101,7 @@ def test_a_quota_ends_an_agent(cli: Cli) -> None:
 
 
 @pytest.mark.bubblewrap
+@pytest.mark.slow
 def test_a_kept_verdict_is_given_again(cli: Cli) -> None:
     folder = cli.folder / "task"
     write_task(folder, judge=JUDGE)

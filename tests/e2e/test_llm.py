@@ -112,6 +112,7 @@ def test_model_code_needs_isolation(cli: Cli, endpoint: ScriptedEndpoint) -> Non
     assert not endpoint.chats
 
 
+@pytest.mark.slow
 def test_reflect_reaches_the_model(cli: Cli, endpoint: ScriptedEndpoint) -> None:
     (cli.folder / "harness.yaml").write_text(
         "heartbeats:\n"

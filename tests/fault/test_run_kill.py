@@ -64,7 +64,7 @@ def test_a_run_survives_three_kills(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [3])
 def test_a_run_survives_twelve_kills(tmp_path: Path, seed: int) -> None:
     victim = Victim(tmp_path)
     snapshots = _kill_and_resume(victim, 60, kills=12, seed=seed)

@@ -43,7 +43,7 @@ def wait_for_verdicts(victim: Victim, count: int, process: "subprocess.Popen[byt
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_signals_at_random_moments(victim: Victim, seed: int) -> None:
     rng = random.Random(seed)
     snapshots: list[Snapshot] = []

@@ -68,6 +68,7 @@ class ForeignBasics:
 class ForeignContract(ForeignBasics):
     """The whole contract."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", ENDS, ids=lambda case: f"{case.task}-{case.about}")
     async def test_ends(self, open_evaluator: OpenEvaluator, tmp_path: Path, case: Case) -> None:
         await self.check(open_evaluator, tmp_path, case)

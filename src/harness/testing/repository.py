@@ -197,6 +197,7 @@ class RepositoryContract(EvaluatorSuite):
         verdict = await self.verdict(open_evaluator, tmp_path, source, secret_tests=True)
         assert verdict.feedback == "0 of 3 tests passed."
 
+    @pytest.mark.slow
     async def test_limits_are_told_to_the_tests(
         self, open_evaluator: OpenEvaluator, tmp_path: Path
     ) -> None:

@@ -164,6 +164,7 @@ def test_of_many_data_a_sample_has_the_same_form_and_some_of_each_label(tmp_path
         load_task(made.folder)
 
 
+@pytest.mark.slow
 def test_a_sample_of_files(tmp_path: Path) -> None:
     competition = _competition(tmp_path, "auc", ["id", "label"], ["0", "1"])
     public, rows = competition.public, 2 * WORTH_IT
