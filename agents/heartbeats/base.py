@@ -89,7 +89,8 @@ class AgentView:
     idle_s: float = 0.0
     """Since the last model or tool event."""
     silent_s: float = 0.0
-    """Since its last submission or verdict in this session; 0 while it waits for a verdict."""
+    """Since its last submission or verdict, or since the run was started or resumed; 0 while it
+    waits for a verdict."""
     crash_ages: tuple[float, ...] = ()
     """How long ago it crashed, each time within the last day."""
     streaks: Mapping[float, int] = field(default_factory=dict[float, int])

@@ -21,3 +21,6 @@ class RayConfig(BaseModel):
     silence_s: float = Field(default=30.0, ge=0.5)
     """A worker that does not answer for so many seconds is taken for dead: what it evaluates is
     evaluated elsewhere, and what it answers later is kept as late."""
+    deadline_s: float | None = Field(default=None, gt=0)
+    """How long one evaluation may take on a node, tries after failures included; None: by the
+    task's limits, and a minute for each try."""

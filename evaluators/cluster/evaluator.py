@@ -137,7 +137,7 @@ class RayEvaluator:
                 evaluators=config.model_dump(mode="json"),
                 task_hash=task.hash,
                 private=_stays(task),
-                deadline_s=deadline_s(task),
+                deadline_s=config.ray.deadline_s or deadline_s(task),
             )
             make = partial(
                 cls,

@@ -15,7 +15,6 @@ import pytest
 from harness.attempt import Status
 from harness.errors import ConfigurationError
 from harness.evaluators.base import EvaluationJob, LateVerdict
-from harness.evaluators.cluster import evaluator as cluster
 from harness.evaluators.cluster.config import RayConfig
 from harness.evaluators.cluster.connect import connect, leave
 from harness.evaluators.cluster.evaluator import RayEvaluator
@@ -65,9 +64,9 @@ def add_node(head: Any) -> Iterator[Callable[[], Any]]:
 
 @asynccontextmanager
 async def opened(
-    task: Task, late: list[LateVerdict] | None = None
+    task: Task, late: list[LateVerdict] | None = None, deadline_s: float | None = None
 ) -> AsyncGenerator[tuple[EvaluatorPool, RayEvaluator]]:
-    ray = {"silence_s": SILENCE_S}
+    ray = {"silence_s": SILENCE_S, "deadline_s": deadline_s}
     # Leases of its own: other tests may want the machine alone.
     own = {"pool": "ray", "ray": ray, "lease_dir": task.folder / "leases"}
     chosen = EvaluatorConfig.model_validate(own)
@@ -215,14 +214,10 @@ async def test_what_is_cancelled_ends_on_its_node(
 
 
 async def test_no_verdict_by_the_deadline(
-    add_node: Callable[[], Any],
-    tmp_path: Path,
-    gated: Gated,
-    monkeypatch: pytest.MonkeyPatch,
+    add_node: Callable[[], Any], tmp_path: Path, gated: Gated
 ) -> None:
     add_node()
-    monkeypatch.setattr(cluster, "ROOM_S", -119.5)
-    async with opened(write_task(tmp_path / "task", timeout_s=60, judge_timeout_s=60)) as (pool, _):
+    async with opened(write_task(tmp_path / "task"), deadline_s=1.5) as (pool, _):
         running = asyncio.create_task(pool.evaluate(gated.job))
         for _ in range(3):
             await gated.start()

@@ -20,7 +20,7 @@ class ForeignBasics:
 
     @pytest.fixture
     def open_evaluator(self) -> OpenEvaluator:
-        raise NotImplementedError("override the fixture `open_evaluator`")
+        pytest.fail("override the fixture `open_evaluator`")
 
     @pytest.fixture(autouse=True)
     def _own_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

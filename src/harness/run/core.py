@@ -139,7 +139,7 @@ class Core:
     avoiding: dict[AgentId, AttemptId] = field(default_factory=dict[AgentId, AttemptId])
     """Whose branch an agent's next directive must leave: a forced pivot."""
     crashes: dict[AgentId, list[float]] = field(default_factory=dict[AgentId, list[float]])
-    """When each agent crashed in this session, in seconds since the epoch."""
+    """When each agent crashed since the run was started or resumed, in seconds since the epoch."""
     urgent: dict[AgentId, asyncio.Event] = field(default_factory=dict[AgentId, asyncio.Event])
     """Set while an urgent intervention waits for the agent."""
     listeners: list[Callable[[Attempt], None]] = field(

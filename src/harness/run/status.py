@@ -355,7 +355,7 @@ class StatusReader:
         return tuple(reports)
 
     def _rate(self, session_s: float, now: float) -> float | None:
-        """Evaluations per hour, of the last quarter of an hour of this session."""
+        """Evaluations per hour, of the last quarter of an hour, none before the last resume."""
         window = min(session_s, RATE_WINDOW_S)
         if window <= 0:
             return None

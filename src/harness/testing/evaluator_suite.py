@@ -25,7 +25,7 @@ class EvaluatorSuite:
     @pytest.fixture
     def open_evaluator(self) -> OpenEvaluator:
         # Pytest calls fixtures only as it needs them, so nothing else would tell who forgot this.
-        raise NotImplementedError("override the fixture `open_evaluator`")
+        pytest.fail("override the fixture `open_evaluator`")
 
     @asynccontextmanager
     async def evaluator(

@@ -58,7 +58,7 @@ class MemoryContract:
 
     @pytest.fixture
     def opener(self) -> Opener:
-        raise NotImplementedError
+        pytest.fail("override the fixture `opener`")
 
     @pytest.fixture
     async def memory(self, opener: Opener) -> Any:

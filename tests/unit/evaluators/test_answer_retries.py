@@ -9,7 +9,6 @@ import pytest
 
 from harness.attempt import NOT_CHARGED, Status
 from harness.errors import SandboxUnavailableError
-from harness.evaluators import rounds
 from harness.evaluators.answer import AnswerEvaluator
 from harness.evaluators.base import EvaluationJob
 from harness.evaluators.context import EvaluatorContext
@@ -48,10 +47,7 @@ async def provider() -> AsyncGenerator[Unreliable]:
 
 
 @pytest.fixture
-async def evaluator(
-    provider: Unreliable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncGenerator[AnswerEvaluator]:
-    monkeypatch.setattr(rounds, "RETRY_DELAY_S", 0.001)
+async def evaluator(provider: Unreliable, tmp_path: Path) -> AsyncGenerator[AnswerEvaluator]:
     with TemporaryDirectory() as folder, ThreadPoolExecutor(4) as executor:
         Path(folder).chmod(0o711)
         scratch = Path(folder) / "scratch"

@@ -69,13 +69,13 @@ class FolderSandbox:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> AbstractAsyncContextManager[CommandStream]:
-        raise NotImplementedError
+        raise AssertionError("transports go through `exec` alone")
 
     async def read_file(self, path: str, *, max_bytes: int = 100 * MIB) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("transports go through `exec` alone")
 
     async def write_file(self, path: str, data: bytes, *, executable: bool = False) -> None:
-        raise NotImplementedError
+        raise AssertionError("transports go through `exec` alone")
 
     @asynccontextmanager
     async def frozen(self) -> AsyncGenerator[None]:

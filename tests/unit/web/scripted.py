@@ -36,7 +36,7 @@ class ScriptedEvaluator:
     async def try_out(
         self, job: EvaluationJob, argv: Sequence[str], *, timeout_s: float
     ) -> ExecResult:
-        raise NotImplementedError
+        raise AssertionError("the service only has candidates scored")
 
     async def close(self) -> None:
         self.go_on.set()

@@ -61,7 +61,7 @@ async def python(
 class SandboxFixtures:
     @pytest.fixture
     async def provider(self) -> AsyncIterator[SandboxProvider]:
-        raise NotImplementedError("override the fixture `provider`")
+        pytest.fail("override the fixture `provider`")
         yield  # noqa: PT022 - overridden by asynchronous generators, so this one is typed as one
 
     @pytest.fixture
