@@ -109,7 +109,8 @@ def _find(reference: str | Path) -> Path:
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     raise TaskError(
         f"no task {str(reference)!r}: neither in the library nor a folder",
-        expected=f"a folder with {TASK_FILE}, or one of {', '.join(known) or '(empty library)'}",
+        expected=f"a folder with {TASK_FILE} or in a format of docs/import.md, or one of "
+        f"{', '.join(known) or '(empty library)'}",
         action=f"{hint}harness task list shows what there is",
     )
 

@@ -54,19 +54,21 @@ class Keys:
         self._path = path
         self._prefix = prefix
         self._asked: set[str] = set()
-        self._below: list[Keys] = []
+        self._sections: dict[str, Keys] = {}
 
     def section(self, key: str) -> "Keys":
-        """The mapping at `key`; an empty one where there is none.
+        """The mapping at `key`, the same each time; an empty one where there is none.
 
         Raises:
             TaskError: It is something else.
         """
+        if key in self._sections:
+            return self._sections[key]
         value: Any = self.get(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, value, "a mapping")
         found = Keys(cast(dict[str, Any], value), self._path, f"{self._prefix}{key}.")
-        self._below.append(found)
+        self._sections[key] = found
         return found
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -128,5 +130,5 @@ class Keys:
         for key in self._values:
             if key not in self._asked:
                 yield f"{self._prefix}{key}"
-        for section in self._below:
+        for section in self._sections.values():
             yield from section.unknown()

@@ -276,15 +276,9 @@ def _notes(config: Keys, grader: Keys) -> Iterator[str]:
     workspace = config.section("workspace")
     if workspace.get("results_dir") is not None or workspace.get("run_dir") is not None:
         yield "workspace.results_dir: runs are kept where --runs-dir says"
-    workspace.get("base_dir")
+    workspace.get("base_dir")  # CORAL does not read it either
     for key, why in FLAG_OF.items():
         if config.get(key) is not None:
             yield f"{key}: {why}"
-    known = {"repo_path", "setup"}
     for key in config.unknown():
-        top, _, rest = key.partition(".")
-        if top == "workspace" and rest in known:
-            continue
-        if top == "grader" and rest.startswith("args"):
-            continue
         yield f"{TASK_FILE}: {key!r} is passed over"
